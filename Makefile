@@ -1,0 +1,106 @@
+# `make help` lists what can be made.
+
+SHELL := /usr/bin/env bash -o errexit -o nounset -o pipefail
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+BIN := $(CURDIR)/bin
+GO ?= go
+
+# What `auditquery version` says.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+# Packages tested at the same time; each may run a control plane of its own.
+TEST_JOBS ?= 2
+TEST_TIMEOUT ?= 20m
+TEST_PACKAGES ?= ./...
+
+# make demo: ONCE=1 ends after the show; STORE is sqlite or elasticsearch.
+ONCE ?=
+STORE ?= sqlite
+
+CONTROLLER_GEN := $(BIN)/controller-gen
+KUSTOMIZE := $(BIN)/kustomize
+GOLANGCI_LINT := $(BIN)/golangci-lint
+
+# The modules of this repository; each has a go.mod of its own.
+MODULES := . hack/controlplane hack/tools/controller-gen hack/tools/golangci-lint hack/tools/kustomize
+
+.PHONY: help
+help: ## Show this list.
+	@awk 'BEGIN {FS = ":.*## "} \
+		/^##@ / {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ Use
+.PHONY: demo
+demo: build controlplane $(if $(filter elasticsearch,$(STORE)),elasticsearch) ## Show the main job on a real cluster (ONCE=1: then end; STORE=elasticsearch).
+	$(GO) build -o $(BIN)/demo ./hack/demo
+	@ONCE='$(ONCE)' STORE='$(STORE)' exec $(BIN)/demo
+
+.PHONY: build
+build: ## Build the server into bin/auditquery.
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN)/auditquery ./cmd/auditquery
+
+.PHONY: install-yaml
+install-yaml: $(KUSTOMIZE) ## Write everything that a cluster needs into bin/install.yaml.
+	$(KUSTOMIZE) build config/default > $(BIN)/install.yaml
+
+##@ Check
+.PHONY: test
+test: controlplane elasticsearch ## Run every test (TEST_PACKAGES=./internal/... for some).
+	$(GO) test -timeout $(TEST_TIMEOUT) -p $(TEST_JOBS) $(TEST_PACKAGES)
+
+.PHONY: verify
+verify: ## Check what needs no test: generated files, formatting, vet, lint, go.mod.
+	hack/verify.sh $(MODULES)
+
+.PHONY: lint
+lint: $(GOLANGCI_LINT) ## Run the linters.
+	$(GOLANGCI_LINT) run ./...
+
+.PHONY: bench
+bench: controlplane elasticsearch ## Measure the stores and the controller; takes many minutes.
+	$(GO) run ./test/bench
+
+##@ Change
+.PHONY: generate
+generate: $(CONTROLLER_GEN) ## Write the generated Go code.
+	$(CONTROLLER_GEN) object paths=./api/...
+
+.PHONY: manifests
+manifests: $(CONTROLLER_GEN) ## Write the generated CRDs and roles.
+	rm -rf config/crd/bases
+	$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
+	$(GO) run ./hack/crdvalues config/crd/bases/*.yaml
+	$(CONTROLLER_GEN) rbac:roleName=auditquery-controller paths=./controllers/... output:rbac:dir=config/rbac
+
+.PHONY: fmt
+fmt: ## Format the Go code.
+	gofmt -w $$(git ls-files --cached --others --exclude-standard '*.go')
+
+##@ Fetch and build what the above need
+.PHONY: tools
+tools: $(CONTROLLER_GEN) $(KUSTOMIZE) $(GOLANGCI_LINT) ## Build the tools into bin/.
+
+$(CONTROLLER_GEN): hack/tools/controller-gen/go.mod hack/tools/controller-gen/go.sum
+	cd $(<D) && CGO_ENABLED=0 $(GO) build -o $@ sigs.k8s.io/controller-tools/cmd/controller-gen
+
+$(KUSTOMIZE): hack/tools/kustomize/go.mod hack/tools/kustomize/go.sum
+	cd $(<D) && CGO_ENABLED=0 $(GO) build -o $@ sigs.k8s.io/kustomize/kustomize/v5
+
+$(GOLANGCI_LINT): hack/tools/golangci-lint/go.mod hack/tools/golangci-lint/go.sum
+	@echo 'building golangci-lint; the first time takes some minutes'
+	cd $(<D) && CGO_ENABLED=0 $(GO) build -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+.PHONY: controlplane
+controlplane: ## Build etcd, kube-apiserver, kube-controller-manager and kubectl.
+	hack/controlplane/build.sh $(BIN)/controlplane
+
+.PHONY: elasticsearch
+elasticsearch: ## Fetch Elasticsearch (needs a JDK and Maven).
+	hack/elasticsearch/fetch.sh $(BIN)/elasticsearch
+
+.PHONY: clean
+clean: ## Remove everything that was built and the demo's state.
+	rm -rf $(BIN) .demo

@@ -1,0 +1,91 @@
+package v1alpha1
+
+// The condition types of AuditQuery and ClusterAuditQuery. Ready,
+// Reconciling and Stalled follow kstatus: Ready is the summary; the other two
+// are present and True only while they apply. Matched is about the answer,
+// not about the object's health.
+const (
+	// ConditionReady is True while status holds the answer to the current
+	// spec, False when the spec cannot be run, and Unknown while it is not
+	// known whether what status holds is still the answer.
+	ConditionReady = "Ready"
+
+	// ConditionReconciling is True while the controller still has work to do
+	// for this generation: a first run, a retry, or a run that is held back.
+	ConditionReconciling = "Reconciling"
+
+	// ConditionStalled is True when only a change of the spec can help.
+	ConditionStalled = "Stalled"
+
+	// ConditionMatched is True when at least one record matched in the last
+	// finished run, and False when none did. It is absent before the first
+	// run has finished. `kubectl wait --for=condition=Matched` gates on it.
+	ConditionMatched = "Matched"
+)
+
+// Reasons of Ready=True.
+const (
+	// ReasonSucceeded: the last run finished and status holds its answer.
+	ReasonSucceeded = "Succeeded"
+)
+
+// Reasons of Ready=False together with Stalled=True. The message names the
+// field of the spec and says what to change.
+const (
+	// ReasonInvalidTime: spec.from or spec.to is not a time expression, or
+	// from is not before to.
+	ReasonInvalidTime = "InvalidTime"
+
+	// ReasonInvalidFilter: a filter passed the API server but cannot be run,
+	// such as a sourceIP that is neither an address nor a CIDR block.
+	ReasonInvalidFilter = "InvalidFilter"
+)
+
+// Reasons of Ready=Unknown. Results of an earlier run stay in status and
+// keep their lastRunTime.
+const (
+	// ReasonStoreUnavailable: the store of the records could not be reached
+	// or refused the query for now; the run is tried again.
+	ReasonStoreUnavailable = "StoreUnavailable"
+
+	// ReasonStoreTimeout: the store did not answer in time; the run is tried
+	// again. A narrower window helps.
+	ReasonStoreTimeout = "StoreTimeout"
+
+	// ReasonQueryFailed: the store answered with an error of another kind;
+	// the run is tried again.
+	ReasonQueryFailed = "QueryFailed"
+
+	// ReasonScopeUnknown: it is not known yet which records the namespace may
+	// see, so nothing is run.
+	ReasonScopeUnknown = "ScopeUnknown"
+
+	// ReasonAdmissionPolicyMissing: the admission policy that makes the
+	// writer of a spec prove that they may list its records is not in force,
+	// so nothing is run.
+	ReasonAdmissionPolicyMissing = "AdmissionPolicyMissing"
+
+	// ReasonSuspended: spec.suspend is set and the current spec has not run.
+	// Suspending a spec that has run leaves Ready as it is.
+	ReasonSuspended = "Suspended"
+)
+
+// Reasons of Reconciling=True. While a run is retried the reason is that of
+// Ready=Unknown.
+const (
+	// ReasonProgressing: the current spec has not finished its first run.
+	ReasonProgressing = "Progressing"
+
+	// ReasonStatusBudget: the next run is held back because the controller
+	// has used up the status bytes that it may write per second.
+	ReasonStatusBudget = "StatusBudget"
+)
+
+// Reasons of Matched.
+const (
+	// ReasonRecordsMatched: Matched is True.
+	ReasonRecordsMatched = "RecordsMatched"
+
+	// ReasonNoRecords: Matched is False.
+	ReasonNoRecords = "NoRecords"
+)
