@@ -2,6 +2,7 @@ package record
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"slices"
 
@@ -98,7 +99,7 @@ func splitDetails(details []byte) []member {
 func wholeValue(details []byte) member {
 	dec := jsontext.NewDecoder(bytes.NewReader(details), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	if value, deep, err := copyValue(dec, 2); err == nil {
-		if _, err := dec.ReadToken(); err == io.EOF {
+		if _, err := dec.ReadToken(); errors.Is(err, io.EOF) {
 			return member{name: "value", value: value, deep: deep}
 		}
 	}

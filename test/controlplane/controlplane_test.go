@@ -1,6 +1,7 @@
 package controlplane_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -9,13 +10,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
+	"auditquery.dev/auditquery/test/await"
 	"auditquery.dev/auditquery/test/controlplane"
 )
 
@@ -236,20 +237,13 @@ func TestNothingOutlivesAKilledParent(t *testing.T) {
 
 func waitFor(t *testing.T, what string, ok func() (bool, error)) {
 	t.Helper()
-	deadline := time.Now().Add(time.Minute)
-	for {
+	await.Nil(t, what, func(context.Context) error {
 		done, err := ok()
-		if done {
-			return
+		if err == nil && !done {
+			err = errors.New("not yet")
 		}
-		if err != nil {
-			t.Fatalf("wait until %s: %v", what, err)
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("waited a minute until %s", what)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+		return err
+	})
 }
 
 // gone tells whether there is no such process; a signal of 0 is only a question.

@@ -2,13 +2,14 @@ package elastic_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
+	"auditquery.dev/auditquery/test/await"
 	"auditquery.dev/auditquery/test/elastic"
 )
 
@@ -107,11 +108,5 @@ func members(t *testing.T, group int) []int {
 
 func waitGone(t *testing.T, pid int) {
 	t.Helper()
-	deadline := time.Now().Add(time.Minute)
-	for !gone(pid) {
-		if time.Now().After(deadline) {
-			t.Fatalf("process %d is still there after a minute", pid)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
+	await.True(t, fmt.Sprintf("process %d is gone", pid), func() bool { return gone(pid) })
 }

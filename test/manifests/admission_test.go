@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"auditquery.dev/auditquery/test/await"
 )
 
 // writerRoles let a user write queries, but not list what these would find.
@@ -45,26 +47,26 @@ func testAdmission(t *testing.T, c *cluster) {
 		{kind: "ClusterAuditQuery", spec: "{authAudits: {}}", want: "asking about authAudits in all namespaces needs the permission"},
 	} {
 		// Policies and roles reach the API server's caches in their own time.
-		eventually(t, func(ctx context.Context) error {
+		await.Nil(t, "the policy refuses "+tc.kind, func(ctx context.Context) error {
 			return wantRefusal(ask(ctx, tc.kind, tc.spec, "--dry-run=server"), tc.want)
 		})
 	}
 
 	c.kubectl(t, "create", "rolebinding", "mallory-reads", "-n", sampleNamespace, "--clusterrole=auditquery-reader", "--user=mallory")
-	eventually(t, func(ctx context.Context) error { return ask(ctx, "AuditQuery", "{audits: {}}") })
+	await.Nil(t, "a reader of the namespace may ask", func(ctx context.Context) error { return ask(ctx, "AuditQuery", "{audits: {}}") })
 	if err := wantRefusal(ask(t.Context(), "ClusterAuditQuery", "{audits: {}}", "--dry-run=server"), "in all namespaces"); err != nil {
 		t.Errorf("a namespace's reader asked about all of them: %v", err)
 	}
 
 	c.kubectl(t, "delete", "rolebinding", "mallory-reads", "-n", sampleNamespace)
-	eventually(t, func(ctx context.Context) error {
+	await.Nil(t, "who lost the role is refused", func(ctx context.Context) error {
 		return wantRefusal(ask(ctx, "AuditQuery", "{audits: {userID: alice}}"), "needs the permission")
 	})
 	if err := ask(t.Context(), "AuditQuery", "{audits: {}}", "--dry-run=server"); err != nil {
 		t.Errorf("the same spec again: %v", err)
 	}
 	c.kubectl(t, "create", "clusterrolebinding", "mallory-reads", "--clusterrole=auditquery-cluster-reader", "--user=mallory")
-	eventually(t, func(ctx context.Context) error {
+	await.Nil(t, "a reader of the cluster may ask", func(ctx context.Context) error {
 		return ask(ctx, "ClusterAuditQuery", "{authAudits: {}}", "--dry-run=server")
 	})
 }

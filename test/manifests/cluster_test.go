@@ -5,12 +5,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/dynamic"
 	"sigs.k8s.io/yaml"
 
@@ -19,10 +17,7 @@ import (
 	"auditquery.dev/auditquery/test/repository"
 )
 
-const (
-	sampleNamespace = "shop"
-	patience        = 30 * time.Second
-)
+const sampleNamespace = "shop"
 
 // cluster is a control plane on which config/default has been applied.
 type cluster struct {
@@ -135,17 +130,4 @@ func (c *cluster) create(t *testing.T, obj *unstructured.Unstructured) *unstruct
 		}
 	})
 	return created
-}
-
-// eventually waits until check returns nil.
-func eventually(t *testing.T, check func(context.Context) error) {
-	t.Helper()
-	var last error
-	err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
-		last = check(ctx)
-		return last == nil, nil
-	})
-	if err != nil {
-		t.Fatalf("after %s still: %v", patience, last)
-	}
 }

@@ -7,8 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
+	"auditquery.dev/auditquery/test/await"
 	"auditquery.dev/auditquery/test/process"
 )
 
@@ -33,7 +33,7 @@ func start(t *testing.T, spec process.Spec, script string) *process.Process {
 
 func waitForLog(t *testing.T, p *process.Process, want string) {
 	t.Helper()
-	waitFor(t, fmt.Sprintf("the log says %q", want), func() bool {
+	await.True(t, fmt.Sprintf("the log says %q", want), func() bool {
 		tail, err := process.Tail(p.LogPath())
 		return err == nil && strings.Contains(tail, want)
 	})
@@ -56,7 +56,7 @@ func childPID(t *testing.T, p *process.Process) int {
 
 func waitGone(t *testing.T, pid int) {
 	t.Helper()
-	waitFor(t, fmt.Sprintf("process %d is gone", pid), func() bool { return !alive(pid) })
+	await.True(t, fmt.Sprintf("process %d is gone", pid), func() bool { return !alive(pid) })
 }
 
 func alive(pid int) bool {
@@ -73,15 +73,4 @@ func state(pid int) string {
 	// The name before it is in parentheses and may hold anything.
 	_, rest, _ := strings.Cut(string(stat), ") ")
 	return rest[:1]
-}
-
-func waitFor(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited 20 s until %s", what)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
 }

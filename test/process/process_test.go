@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"auditquery.dev/auditquery/test/await"
 	"auditquery.dev/auditquery/test/process"
 )
 
@@ -130,11 +131,11 @@ func TestSignalReachesTheGroup(t *testing.T) {
 	if err := p.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "the child is stopped", func() bool { return state(child) == "T" })
+	await.True(t, "the child is stopped", func() bool { return state(child) == "T" })
 	if err := p.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "the child goes on", func() bool { return state(child) == "S" })
+	await.True(t, "the child goes on", func() bool { return state(child) == "S" })
 }
 
 func TestSignalsAfterTheEndAreHarmless(t *testing.T) {
