@@ -73,7 +73,7 @@ type Audit struct {
 	Common
 	Action              string `json:"action,omitempty"`
 	Outcome             string `json:"outcome,omitempty"`
-	ResponseCode        int64  `json:"response_code,omitempty"`
+	ResponseCode        int64  `json:"response_code,omitzero"`
 	APIName             string `json:"api_name,omitempty"`
 	TargetResourceType  string `json:"target_resource_type,omitempty"`
 	TargetResourceName  string `json:"target_resource_name,omitempty"`
