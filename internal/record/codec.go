@@ -69,6 +69,8 @@ func Canonical(r Record) ([]byte, error) {
 
 // SameContent tells whether two stored documents of one kind differ in nothing
 // but the time of ingest. False for a pair with the same id is a collision.
+// Where Normalize replaced the time by that of the ingest, the original counts:
+// a sender with a wrong clock may send twice like any other.
 func SameContent(kind Kind, a, b []byte) (bool, error) {
 	canonicalA, err := recode(kind, a)
 	if err != nil {
@@ -88,6 +90,9 @@ func recode(kind Kind, document []byte) ([]byte, error) {
 	}
 	if err := Decode(document, r); err != nil {
 		return nil, err
+	}
+	if base := r.Base(); hasOriginalTime(base.Details) {
+		base.Time = 0
 	}
 	return Canonical(r)
 }

@@ -212,6 +212,17 @@ func mark(members []member, changes Changes) []member {
 	return append(members, member{name: MarkKey, value: value})
 }
 
+// hasOriginalTime tells whether details say that the record's time was replaced.
+func hasOriginalTime(details []byte) bool {
+	if !bytes.Contains(details, []byte(`"original_time"`)) { // nearly always
+		return false
+	}
+	var marked struct {
+		Changes Changes `json:"auditquery"`
+	}
+	return json.Unmarshal(details, &marked) == nil && marked.Changes.OriginalTime != ""
+}
+
 // mergeObjects returns the members of earlier and then those of later that it
 // lacks. What is not an object is kept as the member "original".
 func mergeObjects(earlier, later jsontext.Value) jsontext.Value {

@@ -221,6 +221,42 @@ func TestNormalizeIsIdempotent(t *testing.T) {
 	}
 }
 
+func TestSameContent(t *testing.T) {
+	future := At(ingested.AddDate(1, 0, 0))
+	tests := map[string]struct {
+		first, second func(*Audit)
+		want          bool
+	}{
+		"the same record later": {first: func(*Audit) {}, second: func(*Audit) {}, want: true},
+		"another user":          {first: func(*Audit) {}, second: func(a *Audit) { a.UserID = "bob" }},
+		"another time":          {first: func(*Audit) {}, second: func(a *Audit) { a.Time++ }},
+		"a wrong clock, sent twice": {
+			first: func(a *Audit) { a.Time = future }, second: func(a *Audit) { a.Time = future }, want: true,
+		},
+		"a wrong clock, another time": {
+			first: func(a *Audit) { a.Time = future }, second: func(a *Audit) { a.Time = future + 1 },
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			var documents [][]byte
+			for i, change := range []func(*Audit){test.first, test.second} {
+				a := validAudit(change)
+				Normalize(a, ingested.Add(time.Duration(i)*time.Minute))
+				document, err := Encode(a)
+				if err != nil {
+					t.Fatal(err)
+				}
+				documents = append(documents, document)
+			}
+			got, err := SameContent(KindAudit, documents[0], documents[1])
+			if err != nil || got != test.want {
+				t.Errorf("same: %v, %v; want %v", got, err, test.want)
+			}
+		})
+	}
+}
+
 func FuzzNormalizeDetails(f *testing.F) {
 	for _, seed := range []string{`{}`, `{"a":1,"a":2}`, `[`, `{"auditquery":{}}`, nested(101), "\xff", `{"a":"\ud800"}`} {
 		f.Add([]byte(seed))

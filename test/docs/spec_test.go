@@ -1,0 +1,114 @@
+package docs_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"auditquery.dev/auditquery/api/v1alpha1"
+	"auditquery.dev/auditquery/internal/timeexpr"
+)
+
+// specPage is the page of AuditQuery.
+func specPage(t *testing.T) string {
+	t.Helper()
+	return read(t, filepath.Join(repositoryRoot(t), "docs", "spec", "auditquery.md"))
+}
+
+// section returns what stands below a heading, up to the next of its rank.
+func section(t *testing.T, page, heading string) string {
+	t.Helper()
+	_, text, ok := strings.Cut(page, "\n"+heading+"\n")
+	if !ok {
+		t.Fatalf("the page has no heading %q", heading)
+	}
+	rank, _, _ := strings.Cut(heading, " ")
+	text, _, _ = strings.Cut(text, "\n"+rank+" ")
+	return text
+}
+
+func TestEveryFieldIsDocumented(t *testing.T) {
+	page := specPage(t)
+	for name, tc := range map[string]struct {
+		heading string
+		fields  any
+	}{
+		"spec":       {heading: "## Spec", fields: v1alpha1.AuditQuerySpec{}},
+		"audits":     {heading: "### Filters of `audits`", fields: v1alpha1.AuditFilters{}},
+		"authAudits": {heading: "### Filters of `authAudits`", fields: v1alpha1.AuthAuditFilters{}},
+		"status":     {heading: "## Status", fields: v1alpha1.AuditQueryStatus{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := section(t, page, tc.heading)
+			for field := range reflect.TypeOf(tc.fields).Fields() {
+				want, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+				found := regexp.MustCompile("(?m)^\\|[^|]*`" + want + "[`.]").MatchString(text)
+				if !found {
+					t.Errorf("no row for %s", want)
+				}
+			}
+		})
+	}
+}
+
+// TestEveryConditionIsDocumented reads the constants of conditions.go.
+func TestEveryConditionIsDocumented(t *testing.T) {
+	path := filepath.Join(repositoryRoot(t), "api", "v1alpha1", "conditions.go")
+	file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := section(t, specPage(t), "## Conditions")
+	count := 0
+	ast.Inspect(file, func(node ast.Node) bool {
+		literal, ok := node.(*ast.BasicLit)
+		if !ok || literal.Kind != token.STRING {
+			return true
+		}
+		value, err := strconv.Unquote(literal.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		count++
+		if !strings.Contains(text, "\n| `"+value+"` |") {
+			t.Errorf("no row for %s", value)
+		}
+		return true
+	})
+	if count < 10 {
+		t.Errorf("only %d constants in conditions.go", count)
+	}
+}
+
+// TestTimeExpressions resolves the examples of the page.
+func TestTimeExpressions(t *testing.T) {
+	now := time.Date(2026, 11, 24, 15, 30, 0, 0, time.UTC)
+	row := regexp.MustCompile("(?m)^\\| `([^`]+)` \\| `([^`]+)` \\|")
+	rows := row.FindAllStringSubmatch(section(t, specPage(t), "## Time expressions"), -1)
+	count := 0
+	for _, cells := range rows {
+		want, err := time.Parse(time.RFC3339, cells[2])
+		if err != nil {
+			continue // the table of units
+		}
+		count++
+		got, err := timeexpr.Parse(cells[1], now)
+		if err != nil || !got.Equal(want) {
+			t.Errorf("%s is %s, %v; the page says %s", cells[1], got.Format(time.RFC3339Nano), err, cells[2])
+		}
+	}
+	if count < 15 {
+		t.Errorf("only %d examples", count)
+	}
+	_, err := timeexpr.ParseWindow("now-1D", "", now)
+	if err == nil || !strings.Contains(specPage(t), "spec."+err.Error()) {
+		t.Errorf("the page's example of a refusal is not %v", err)
+	}
+}
