@@ -143,6 +143,6 @@ type AuthAuditFilters struct {
 	// letters and digits; case does not matter. At most 1024 characters.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:XValidation:rule="self.matches(r'[\\p{L}\\p{N}]')",message="text must hold at least one letter or digit"
+	// +kubebuilder:validation:XValidation:rule="self.matches(r'[\\p{L}\\p{Nd}]')",message="text must hold at least one letter or digit"
 	Text string `json:"text,omitempty"`
 }
