@@ -1,8 +1,11 @@
 package query
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 )
 
@@ -12,11 +15,11 @@ type wire struct {
 	And       *[]wire        `json:"and,omitempty"`
 	Or        *[]wire        `json:"or,omitempty"`
 	Not       *wire          `json:"not,omitempty"`
-	Equal     *[2]string     `json:"eq,omitempty"`
+	Equal     []string       `json:"eq,omitempty"`
 	AnyOf     *wireAnyOf     `json:"in,omitempty"`
-	Prefix    *[2]string     `json:"pre,omitempty"`
+	Prefix    []string       `json:"pre,omitempty"`
 	Exists    *string        `json:"has,omitempty"`
-	Range     *[3]string     `json:"rng,omitempty"`
+	Range     []string       `json:"rng,omitempty"`
 	CIDR      *wireCIDR      `json:"net,omitempty"`
 	Text      *[]string      `json:"txt,omitempty"`
 	Attribute *wireAttribute `json:"att,omitempty"`
@@ -51,15 +54,21 @@ func MarshalFilter(f Filter) ([]byte, error) {
 	return json.Marshal(w)
 }
 
-// UnmarshalFilter reads what MarshalFilter wrote. What it returns has not been
-// validated.
+// UnmarshalFilter reads what MarshalFilter wrote. Anything else is an error, so
+// that a part which another version wrote is never passed over: that would widen
+// the query. What it returns has not been validated.
 func UnmarshalFilter(data []byte) (Filter, error) {
 	if string(data) == "null" {
 		return nil, nil
 	}
 	var w wire
-	if err := json.Unmarshal(data, &w); err != nil {
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&w); err != nil {
 		return nil, fmt.Errorf("filter: %w", err)
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("filter: something follows it")
 	}
 	return fromWire(w)
 }
@@ -76,15 +85,15 @@ func toWire(f Filter) (wire, error) {
 		inner, err := toWire(f.Filter)
 		return wire{Not: &inner}, err
 	case Equal:
-		return wire{Equal: &[2]string{f.Field, f.Value}}, nil
+		return wire{Equal: []string{f.Field, f.Value}}, nil
 	case AnyOf:
 		return wire{AnyOf: &wireAnyOf{Field: f.Field, Values: f.Values}}, nil
 	case Prefix:
-		return wire{Prefix: &[2]string{f.Field, f.Value}}, nil
+		return wire{Prefix: []string{f.Field, f.Value}}, nil
 	case Exists:
 		return wire{Exists: &f.Field}, nil
 	case Range:
-		return wire{Range: &[3]string{f.Field, f.Min, f.Max}}, nil
+		return wire{Range: []string{f.Field, f.Min, f.Max}}, nil
 	case CIDR:
 		return wire{CIDR: &wireCIDR{Field: f.Field, Net: f.Net}}, nil
 	case Text:
@@ -108,7 +117,25 @@ func toWires(filters []Filter) ([]wire, error) {
 	return out, nil
 }
 
+// checked tells whether a node names exactly one filter, with all its parts.
+func (w wire) checked() bool {
+	n := 0
+	for _, set := range []bool{
+		w.And != nil, w.Or != nil, w.Not != nil, w.Equal != nil, w.AnyOf != nil, w.Prefix != nil,
+		w.Exists != nil, w.Range != nil, w.CIDR != nil, w.Text != nil, w.Attribute != nil,
+	} {
+		if set {
+			n++
+		}
+	}
+	parts := func(list []string, want int) bool { return list == nil || len(list) == want }
+	return n == 1 && parts(w.Equal, 2) && parts(w.Prefix, 2) && parts(w.Range, 3)
+}
+
 func fromWire(w wire) (Filter, error) {
+	if !w.checked() {
+		return nil, errors.New("filter: a node does not name exactly one known filter")
+	}
 	switch {
 	case w.And != nil:
 		children, err := fromWires(*w.And)
@@ -133,11 +160,9 @@ func fromWire(w wire) (Filter, error) {
 		return CIDR{Field: w.CIDR.Field, Net: w.CIDR.Net}, nil
 	case w.Text != nil:
 		return Text{Words: *w.Text}, nil
-	case w.Attribute != nil:
+	default:
 		a := w.Attribute
 		return Attribute{Type: a.Type, ID: a.ID, OrgID: a.OrgID, Name: a.Name}, nil
-	default:
-		return nil, fmt.Errorf("filter: a node names no known filter")
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // Bounds of one filter tree.
@@ -38,7 +37,8 @@ func invalid(path, format string, args ...any) error {
 }
 
 // Validate checks q against schema and returns its canonical form: bounds
-// clamped, values written as stores hold them, single-valued any-of's as Equal.
+// clamped, values written as stores hold them, single-valued any-of's as Equal,
+// and equality with an instant that no store can hold as an empty Or.
 // The error is an *Error that names the first thing wrong.
 //
 // The scope's own filter is canonicalised but not bounded: a namespace may own
@@ -64,33 +64,6 @@ func Validate(q Query, schema Schema) (Query, error) {
 		}
 	}
 	return q, nil
-}
-
-func window(from, to time.Time) (time.Time, time.Time, error) {
-	if !from.IsZero() && !to.IsZero() && !from.Before(to) {
-		return from, to, invalid("from", "%s is not before to, %s; from is inclusive, to is exclusive",
-			from.UTC().Format(time.RFC3339Nano), to.UTC().Format(time.RFC3339Nano))
-	}
-	return clamp(from), clamp(to), nil
-}
-
-// clamp moves an instant into what stores can hold, rounding up to the
-// microsecond: records hold whole microseconds, so an instant between two of
-// them bounds the same records as the later one, in both ends of a window.
-func clamp(t time.Time) time.Time {
-	switch {
-	case t.IsZero():
-		return t
-	case t.Before(minTime):
-		return minTime
-	case t.After(maxTime):
-		return maxTime
-	}
-	t = t.UTC()
-	if whole := t.Truncate(time.Microsecond); !whole.Equal(t) {
-		return whole.Add(time.Microsecond)
-	}
-	return t
 }
 
 func scope(s Scope, schema Schema) (Scope, error) {
@@ -155,8 +128,7 @@ func (c *canonicaliser) children(filters []Filter, path string, depth int) ([]Fi
 func (c *canonicaliser) leaf(f Filter, path string) (Filter, error) {
 	switch f := f.(type) {
 	case Equal:
-		value, err := c.value(f.Field, f.Value, at(path, f.Field))
-		return Equal{Field: f.Field, Value: value}, err
+		return c.anyOf(AnyOf{Field: f.Field, Values: []string{f.Value}}, at(path, f.Field))
 	case AnyOf:
 		return c.anyOf(f, at(path, f.Field))
 	case Prefix:
@@ -207,16 +179,26 @@ func (c *canonicaliser) anyOf(f AnyOf, path string) (Filter, error) {
 	if c.bounded && len(f.Values) > MaxValues {
 		return nil, invalid(path, "%d values are more than %d", len(f.Values), MaxValues)
 	}
+	t, err := c.fieldType(f.Field, path)
+	if err != nil {
+		return nil, err
+	}
 	values := make([]string, 0, len(f.Values))
 	for _, v := range f.Values {
 		value, err := c.value(f.Field, v, path)
 		if err != nil {
 			return nil, err
 		}
+		if t == Time && !storable(v) {
+			continue
+		}
 		values = append(values, value)
 	}
 	slices.Sort(values)
 	values = slices.Compact(values)
+	if len(values) == 0 {
+		return Or{}, nil
+	}
 	if len(values) == 1 {
 		return Equal{Field: f.Field, Value: values[0]}, nil
 	}
@@ -246,15 +228,11 @@ func (c *canonicaliser) between(f Range, path string) (Filter, error) {
 		return nil, invalid(path, "a range needs a lower or an upper bound")
 	}
 	out := Range{Field: f.Field}
-	if f.Min != "" {
-		if out.Min, err = c.value(f.Field, f.Min, path); err != nil {
-			return nil, err
-		}
+	if out.Min, err = c.bound(f.Field, f.Min, t, path); err != nil {
+		return nil, err
 	}
-	if f.Max != "" {
-		if out.Max, err = c.value(f.Field, f.Max, path); err != nil {
-			return nil, err
-		}
+	if out.Max, err = c.bound(f.Field, f.Max, t, path); err != nil {
+		return nil, err
 	}
 	return out, nil
 }
