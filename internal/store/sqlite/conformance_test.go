@@ -1,0 +1,40 @@
+package sqlite_test
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+
+	"auditquery.dev/auditquery/internal/store/sqlite"
+	"auditquery.dev/auditquery/internal/store/storetest"
+)
+
+func TestConformance(t *testing.T) {
+	storetest.Run(t, newBackend)
+}
+
+// newBackend is a store on a file of its own. Its outage is a closed store.
+func newBackend(t *testing.T) storetest.Backend {
+	options := sqlite.Options{Path: filepath.Join(t.TempDir(), "records.db")}
+	open := func(ctx context.Context) (*sqlite.Store, error) { return sqlite.Open(ctx, options) }
+	s, err := open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return storetest.Backend{
+		Store: s,
+		Stop:  func(context.Context) error { return s.Close() },
+		Start: func(ctx context.Context) (storetest.Store, error) {
+			again, err := open(ctx)
+			if err == nil {
+				s = again
+			}
+			return again, err
+		},
+	}
+}
