@@ -1,0 +1,167 @@
+package elasticsearch
+
+import (
+	"context"
+
+	"auditquery.dev/auditquery/internal/record"
+	"auditquery.dev/auditquery/internal/store"
+)
+
+const (
+	// maxBulkBytes and maxBulkRecords bound one bulk request. Larger ones
+	// are not faster.
+	maxBulkBytes   = 8 << 20
+	maxBulkRecords = 5_000
+	// bulkRecordBytes is how large a record is guessed to be.
+	bulkRecordBytes = 1_200
+	dayMicros       = 24 * 60 * 60 * 1_000_000
+)
+
+// Append stores records and returns one outcome each, in order.
+func (s *Store) Append(ctx context.Context, records []record.Record) ([]store.Outcome, error) {
+	outcomes := make([]store.Outcome, len(records))
+	for _, group := range s.groups(ctx, records, outcomes) {
+		s.appendGroup(ctx, records, group, outcomes)
+	}
+	return outcomes, nothingKnown(outcomes)
+}
+
+// nothingKnown returns the error of a batch of which every record failed.
+func nothingKnown(outcomes []store.Outcome) error {
+	for _, o := range outcomes {
+		if o.Result != store.Failed {
+			return nil
+		}
+	}
+	if len(outcomes) == 0 {
+		return nil
+	}
+	return outcomes[0].Err
+}
+
+// group is the records of one index, by their places in the batch.
+type group struct {
+	index  string
+	kind   record.Kind
+	places []int
+}
+
+// groups sorts records by the index that they go to. What no index can be found
+// for has failed.
+func (s *Store) groups(ctx context.Context, records []record.Record, outcomes []store.Outcome) []*group {
+	type day struct {
+		kind record.Kind
+		day  int64
+	}
+	var ordered []*group
+	byDay, byIndex := map[day]*group{}, map[string]*group{}
+	failed := map[day]error{}
+	for i, r := range records {
+		at := day{kind: r.Kind(), day: int64(r.Base().Time) / dayMicros}
+		if err, ok := failed[at]; ok {
+			outcomes[i] = store.Outcome{Result: store.Failed, Err: err}
+			continue
+		}
+		g, ok := byDay[at]
+		if !ok {
+			index, err := s.maker.indexFor(ctx, at.kind, r.Base().Time.Time())
+			if err != nil {
+				failed[at] = explain("append "+string(at.kind), err)
+				outcomes[i] = store.Outcome{Result: store.Failed, Err: failed[at]}
+				continue
+			}
+			if g, ok = byIndex[index]; !ok {
+				g = &group{index: index, kind: at.kind}
+				byIndex[index] = g
+				ordered = append(ordered, g)
+			}
+			byDay[at] = g
+		}
+		g.places = append(g.places, i)
+	}
+	return ordered
+}
+
+// appendGroup encodes and sends the records of one index in bounded parts.
+func (s *Store) appendGroup(ctx context.Context, records []record.Record, g *group, outcomes []store.Outcome) {
+	b := newBulk(g, len(g.places))
+	for n, place := range g.places {
+		if err := b.add(place, records[place]); err != nil {
+			outcomes[place] = store.Outcome{Result: store.Rejected, Err: rejected(g.kind, err.Error())}
+			continue
+		}
+		if len(b.body) >= maxBulkBytes || len(b.entries) >= maxBulkRecords {
+			s.sendBulk(ctx, b, outcomes)
+			b = newBulk(g, len(g.places)-n-1)
+		}
+	}
+	s.sendBulk(ctx, b, outcomes)
+}
+
+func rejected(kind record.Kind, why string) error {
+	return &store.Error{Reason: store.Invalid, Op: "append " + string(kind), Message: why}
+}
+
+// bulk is the body of one bulk request. Buffers are not pooled: net/http may
+// still read a body after it gave its answer, and a megabyte is cheap beside
+// indexing it.
+type bulk struct {
+	index   string
+	kind    record.Kind
+	body    []byte
+	entries []entry
+}
+
+// entry is where a record is in a bulk's body: its two lines, and in the second
+// the document up to the members that only the index needs.
+type entry struct {
+	place                int
+	id                   record.ID
+	start, document      int
+	documentEnd, lineEnd int
+}
+
+func newBulk(g *group, records int) *bulk {
+	records = min(records, maxBulkRecords)
+	return &bulk{index: g.index, kind: g.kind, entries: make([]entry, 0, records),
+		body: make([]byte, 0, min(records*bulkRecordBytes, maxBulkBytes+maxBulkBytes/8))}
+}
+
+// add encodes a record, once.
+func (b *bulk) add(place int, r record.Record) error {
+	document, err := record.Encode(r)
+	if err != nil {
+		return err
+	}
+	id := r.Base().ID
+	e := entry{place: place, id: id, start: len(b.body)}
+	b.body = append(b.body, `{"create":{"_id":"`...)
+	b.body = append(b.body, id.String()...)
+	b.body = append(b.body, "\"}}\n"...)
+	e.document = len(b.body)
+	e.documentEnd = e.document + len(document) - 1
+	high, low := id.Halves()
+	b.body = append(appendIndexed(b.body, document, record.Words(r), high, low), '\n')
+	e.lineEnd = len(b.body)
+	b.entries = append(b.entries, e)
+	return nil
+}
+
+// stored is the document of an entry as readers get it.
+func (b *bulk) stored(e entry) []byte {
+	document := make([]byte, 0, e.documentEnd-e.document+1)
+	return append(append(document, b.body[e.document:e.documentEnd]...), '}')
+}
+
+// only returns a bulk of some of the entries.
+func (b *bulk) only(entries []entry) *bulk {
+	part := &bulk{index: b.index, kind: b.kind, entries: make([]entry, 0, len(entries))}
+	for _, e := range entries {
+		shift := len(part.body) - e.start
+		part.body = append(part.body, b.body[e.start:e.lineEnd]...)
+		e.start, e.document = e.start+shift, e.document+shift
+		e.documentEnd, e.lineEnd = e.documentEnd+shift, e.lineEnd+shift
+		part.entries = append(part.entries, e)
+	}
+	return part
+}

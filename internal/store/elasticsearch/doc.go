@@ -1,0 +1,41 @@
+// Package elasticsearch keeps records in Elasticsearch.
+//
+// # Indices
+//
+// Each kind of record has one plain index per month (or day), named by it:
+// auditquery-audit-2026.11. The writer creates them explicitly; names sort as
+// their times do. A template of ours forbids their automatic creation, so that
+// a bulk request into an index that was just deleted fails, instead of making
+// one with guessed mappings. An index without our layout in its _meta is never
+// written to, and a question that would touch it is refused.
+//
+// # No missing part looks like an empty one
+//
+// A search must not miss an index that another process created a moment ago,
+// and must not take an index that somebody deleted for one that never was. Both
+// without a request per question. So:
+//
+//   - The writer keeps the names of the indices that hold records in one
+//     document of its own, the state. It is written after an index is created
+//     and before the first record goes in; whoever erases an index takes its
+//     name out first. Hence every record is in an index that the state names.
+//   - Readers keep a snapshot of the state and of the indices that exist, at
+//     most maxSnapshotAge old. A state that disappears or goes backwards, a name
+//     in it without an index, an index without our layout: each is an error for
+//     the questions that it concerns.
+//   - A search names the indices that the snapshot's state lists for its window
+//     exactly: Elasticsearch itself then refuses it (404, or 400 for a closed
+//     index) if one is gone at that moment, however old the snapshot is. Such a
+//     refusal makes us take a new snapshot, once: an erased index is no longer
+//     in the state, a deleted one still is.
+//   - Beside them it asks for wildcards that cover every index name of the
+//     window and no other (see cover), which Elasticsearch resolves at that
+//     moment: so what was created since the snapshot is found, and what does
+//     not exist costs nothing.
+//   - Where the exact names would make the URL too long, only the wildcards are
+//     sent, and the number of shards in the answer must reach that of the
+//     indices known.
+//
+// What is left: an index that came into being and was deleted from outside
+// within maxSnapshotAge is not missed by a process that never saw it.
+package elasticsearch
