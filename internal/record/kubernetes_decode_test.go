@@ -209,8 +209,8 @@ func FuzzDecodeEvents(f *testing.F) {
 				return nil
 			}
 			records, _, err := KubernetesRecords(item.Event, options)
-			if err != nil {
-				return nil
+			if err != nil && len(records) > 0 {
+				t.Errorf("records and the error %v", err)
 			}
 			for _, r := range records {
 				Normalize(r, r.Base().Time.Time())

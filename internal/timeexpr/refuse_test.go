@@ -56,7 +56,7 @@ func TestParseRefusesRelative(t *testing.T) {
 		"an unknown word":                      {input: "noon", wantOffset: 0, want: `unknown word "noon"`},
 		"a word cut in two":                    {input: "n ow", wantOffset: 0, want: `unknown word "n"`},
 		"words run together":                   {input: "nownow", wantOffset: 0, want: `unknown word "nownow"`},
-		"two words":                            {input: "now now", wantOffset: 4, want: "expected '+' or '-'"},
+		"two words":                            {input: "now today", wantOffset: 4, want: "expected '+' or '-'"},
 		"a plus that became a space":           {input: "now 1day", wantOffset: 4, want: "its own '+' or '-'", wantPlus: true},
 		"three pluses that became spaces":      {input: "now   1 day", wantOffset: 6, want: "its own '+' or '-'", wantPlus: true},
 		"a plus lost after a minus":            {input: "now-1day 2hours", wantOffset: 9, want: "its own '+' or '-'", wantPlus: true},

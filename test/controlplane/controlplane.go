@@ -109,7 +109,10 @@ func prepare(options Options) (*ControlPlane, error) {
 	if cp.pki, err = newPKI(filepath.Join(options.Dir, dirPKI)); err != nil {
 		return nil, fmt.Errorf("make certificates: %w", err)
 	}
-	return cp, cp.writeFiles()
+	if err := cp.writeFiles(); err != nil {
+		return nil, err
+	}
+	return cp, nil
 }
 
 func (cp *ControlPlane) writeFiles() error {

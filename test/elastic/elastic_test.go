@@ -47,7 +47,7 @@ func beParent() int {
 
 func TestIndexAndSearch(t *testing.T) {
 	c := shared.Cluster(t)
-	put(t, c, "search", "1")
+	put(t, c, "search")
 	if got := count(t, c, "search"); got != 1 {
 		t.Errorf("%d documents, want 1", got)
 	}
@@ -70,7 +70,7 @@ func TestCrashAndRestart(t *testing.T) {
 	if len(c.Nodes()) == 0 {
 		t.Skipf("the node of %s is not ours to kill", elastic.TestURLEnv)
 	}
-	put(t, c, "crash", "1")
+	put(t, c, "crash")
 	node := c.Nodes()[0]
 	before, address := members(t, node.PID()), node.URL()
 	if len(before) < 2 {
@@ -134,8 +134,8 @@ func TestSecurity(t *testing.T) {
 		t.Fatalf("%v: %s", err, output)
 	}
 	c := elastic.StartForTest(t, elastic.Options{Home: hidden, Security: true})
-	put(t, c, "secret", "1")
-	put(t, c, "public", "1")
+	put(t, c, "secret")
+	put(t, c, "public")
 
 	if got := status(t, c, "/secret/_count", ""); got != http.StatusUnauthorized {
 		t.Errorf("anonymous: %d", got)
@@ -175,7 +175,7 @@ func TestCluster(t *testing.T) {
 	if _, err := c.Do(t.Context(), http.MethodGet, "/_cluster/health?wait_for_status=green&timeout=60s", nil); err != nil {
 		t.Fatal(err)
 	}
-	put(t, c, "spread", "1")
+	put(t, c, "spread")
 	if err := c.Nodes()[0].Kill(); err != nil {
 		t.Fatal(err)
 	}

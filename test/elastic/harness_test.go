@@ -13,9 +13,9 @@ import (
 	"auditquery.dev/auditquery/test/elastic"
 )
 
-func put(t *testing.T, c *elastic.Cluster, index, id string) {
+func put(t *testing.T, c *elastic.Cluster, index string) {
 	t.Helper()
-	path := "/" + index + "/_doc/" + id + "?refresh=true"
+	path := "/" + index + "/_doc/1?refresh=true"
 	if _, err := c.Do(t.Context(), http.MethodPut, path, []byte(`{"user_id": "alice"}`)); err != nil {
 		t.Fatal(err)
 	}
