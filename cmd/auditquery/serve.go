@@ -115,9 +115,13 @@ func (o *serveOptions) complete(ctx context.Context, log logr.Logger) (*server, 
 }
 
 func (o *serveOptions) assemble(ctx context.Context, s *server, config *rest.Config) error {
+	records, err := store.Measure(s.store, ctrlmetrics.Registry)
+	if err != nil {
+		return fmt.Errorf("set up the store's metrics: %w", err)
+	}
 	// The receiver comes first: it takes events while all else still starts.
 	if o.ingest != nil && o.ingest.enabled() {
-		receiver, err := o.ingest.complete(o.cluster.name, s.store, ctrlmetrics.Registry, s.log.WithName("ingest"))
+		receiver, err := o.ingest.complete(o.cluster.name, records, ctrlmetrics.Registry, s.log.WithName("ingest"))
 		if err != nil {
 			return fmt.Errorf("set up the receiver of audit events: %w", err)
 		}
@@ -131,7 +135,7 @@ func (o *serveOptions) assemble(ctx context.Context, s *server, config *rest.Con
 		return fmt.Errorf("set up the controllers: %w", err)
 	}
 	return auditquery.SetupWithManager(s.manager, auditquery.Options{
-		Reader:     s.store,
+		Reader:     records,
 		Cursors:    cursors,
 		Scopes:     auditquery.NewNamespaceScopes(s.manager.GetClient(), s.manager.GetAPIReader()),
 		Guard:      auditquery.PolicyGuard{Reader: s.manager.GetClient()},

@@ -105,9 +105,7 @@ func (o *storeOptions) validateElasticsearch() []error {
 
 // recordStore is what both backends can do.
 type recordStore interface {
-	store.Reader
-	store.BatchReader
-	store.Writer
+	store.ReadWriter
 	io.Closer
 }
 
