@@ -45,8 +45,19 @@ func clusterName(flag, name string) []error {
 	return nil
 }
 
-// restConfig says how to reach the cluster.
+// restConfig says how to reach the cluster. It sets no rate of requests: the
+// library's default of 5 a second is less than a thousand standing queries need,
+// and the cluster's own priority and fairness knows better.
 func (o *clusterOptions) restConfig() (*rest.Config, error) {
+	config, err := o.findCluster()
+	if err != nil {
+		return nil, err
+	}
+	config.QPS = -1
+	return config, nil
+}
+
+func (o *clusterOptions) findCluster() (*rest.Config, error) {
 	if o.kubeconfig == "" && os.Getenv(clientcmd.RecommendedConfigPathEnvVar) == "" {
 		config, err := rest.InClusterConfig()
 		if err == nil || !errors.Is(err, rest.ErrNotInCluster) {

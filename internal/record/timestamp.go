@@ -20,8 +20,38 @@ func (t Timestamp) Time() time.Time { return time.UnixMicro(int64(t)).UTC() }
 func (t Timestamp) String() string { return t.Time().Format(timestampLayout) }
 
 // AppendText appends the JSON form, without quotes.
-func (t Timestamp) AppendText(b []byte) ([]byte, error) {
-	return t.Time().AppendFormat(b, timestampLayout), nil
+func (t Timestamp) AppendText(b []byte) ([]byte, error) { return t.append(b), nil }
+
+// append writes the digits itself for years of four: a document holds two
+// instants, and time's formatting would be a third of the cost of writing it.
+func (t Timestamp) append(b []byte) []byte {
+	at := t.Time()
+	year, month, day := at.Date()
+	if year < 1000 || year > 9999 {
+		return at.AppendFormat(b, timestampLayout)
+	}
+	hour, minute, second := at.Clock()
+	b = appendDigits(b, year, 4)
+	b = appendDigits(append(b, '-'), int(month), 2)
+	b = appendDigits(append(b, '-'), day, 2)
+	b = appendDigits(append(b, 'T'), hour, 2)
+	b = appendDigits(append(b, ':'), minute, 2)
+	b = appendDigits(append(b, ':'), second, 2)
+	b = appendDigits(append(b, '.'), at.Nanosecond()/1000, 6)
+	return append(b, 'Z')
+}
+
+// appendDigits writes n with leading zeros.
+func appendDigits(b []byte, n, width int) []byte {
+	start := len(b)
+	for range width {
+		b = append(b, '0')
+	}
+	for i := len(b) - 1; i >= start; i-- {
+		b[i] += byte(n % 10)
+		n /= 10
+	}
+	return b
 }
 
 // MarshalText returns the JSON form, without quotes.

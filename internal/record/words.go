@@ -1,6 +1,8 @@
 package record
 
 import (
+	"iter"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -12,6 +14,8 @@ const (
 	MaxWords = 64
 	// MaxWordBytes is the length at which a word is cut.
 	MaxWordBytes = 64
+	// usualWords is how many most records have.
+	usualWords = 16
 )
 
 // Words returns the distinct words by which a text filter finds r, at most
@@ -19,41 +23,60 @@ const (
 // attributes' names; for an AuthAudit those of the names that it holds of
 // organisations, application and event.
 func Words(r Record) []string {
-	var texts []string
+	var c collector
 	switch r := r.(type) {
 	case *Audit:
-		texts = append(texts, r.Description, r.TargetResourceName)
+		c.add(r.Description)
+		c.add(r.TargetResourceName)
 		for _, a := range r.Attributes {
-			texts = append(texts, a.Name)
+			c.add(a.Name)
 		}
 	case *AuthAudit:
-		texts = append(texts, r.EventName, r.ApplicationName, r.OrgName, r.LoginOrgName)
-	}
-	var words []string
-	seen := map[string]bool{}
-	for _, text := range texts {
-		for _, w := range splitWords(text) {
-			if seen[w] {
-				continue
-			}
-			if len(words) == MaxWords {
-				return words
-			}
-			seen[w] = true
-			words = append(words, w)
+		for _, text := range []string{r.EventName, r.ApplicationName, r.OrgName, r.LoginOrgName} {
+			c.add(text)
 		}
 	}
-	return words
+	return c.words
 }
 
-// splitWords cuts text into runs of letters and digits, in simple lower case,
-// each at most MaxWordBytes long. Nothing is folded: é is not e.
-func splitWords(text string) []string {
-	var words []string
-	for word := range strings.FieldsFuncSeq(text, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
-		words = append(words, cutAt(strings.Map(unicode.ToLower, word), MaxWordBytes))
+// collector keeps the first MaxWords distinct words.
+type collector struct{ words []string }
+
+func (c *collector) add(text string) {
+	for word := range eachWord(text) {
+		switch len(c.words) {
+		case MaxWords:
+			return
+		case 0:
+			c.words = make([]string, 0, usualWords)
+		}
+		// There are few: a search is cheaper than a set.
+		if !slices.Contains(c.words, word) {
+			c.words = append(c.words, word)
+		}
 	}
-	return words
+}
+
+// splitWords returns all the words of text, in order.
+func splitWords(text string) []string { return slices.Collect(eachWord(text)) }
+
+// eachWord cuts text into runs of letters and digits, in simple lower case, each
+// at most MaxWordBytes long. Nothing is folded: é is not e.
+func eachWord(text string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for word := range strings.FieldsFuncSeq(text, separates) {
+			if !yield(cutAt(strings.Map(unicode.ToLower, word), MaxWordBytes)) {
+				return
+			}
+		}
+	}
+}
+
+func separates(r rune) bool {
+	if r < utf8.RuneSelf { // nearly always
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && (r < 'A' || r > 'Z')
+	}
+	return !unicode.IsLetter(r) && !unicode.IsDigit(r)
 }
 
 // cutAt returns at most limit bytes of text, whole runes only.

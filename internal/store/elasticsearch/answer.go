@@ -200,9 +200,9 @@ func trim(source []byte) ([]byte, error) {
 	return source[: start+1 : start+1], nil
 }
 
-// appendIndexed appends a document with the members that only the index needs.
-func appendIndexed(b, document []byte, words []string, high, low int64) []byte {
-	b = append(b, document[:len(document)-1]...)
+// appendIndexed appends to a document without its closing brace the members that
+// only the index needs, and the brace.
+func appendIndexed(b []byte, words []string, high, low int64) []byte {
 	b = append(b, wordsMember...)
 	for i, word := range words {
 		if i > 0 {

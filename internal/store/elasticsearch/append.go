@@ -1,7 +1,9 @@
 package elasticsearch
 
 import (
+	"bytes"
 	"context"
+	"errors"
 
 	"auditquery.dev/auditquery/internal/record"
 	"auditquery.dev/auditquery/internal/store"
@@ -127,21 +129,26 @@ func newBulk(g *group, records int) *bulk {
 		body: make([]byte, 0, min(records*bulkRecordBytes, maxBulkBytes+maxBulkBytes/8))}
 }
 
+// errBrokenLine means that a record would end its line of the bulk early. One
+// that passed record.Normalize can't.
+var errBrokenLine = errors.New("the record holds a line break where JSON has none; it was not normalised")
+
 // add encodes a record, once.
 func (b *bulk) add(place int, r record.Record) error {
-	document, err := record.Encode(r)
-	if err != nil {
-		return err
-	}
 	id := r.Base().ID
 	e := entry{place: place, id: id, start: len(b.body)}
 	b.body = append(b.body, `{"create":{"_id":"`...)
 	b.body = append(b.body, id.String()...)
 	b.body = append(b.body, "\"}}\n"...)
 	e.document = len(b.body)
-	e.documentEnd = e.document + len(document) - 1
+	b.body = record.AppendDocument(b.body, r)
+	e.documentEnd = len(b.body) - 1
+	if bytes.IndexByte(b.body[e.document:], '\n') >= 0 {
+		b.body = b.body[:e.start]
+		return errBrokenLine
+	}
 	high, low := id.Halves()
-	b.body = append(appendIndexed(b.body, document, record.Words(r), high, low), '\n')
+	b.body = append(appendIndexed(b.body[:e.documentEnd], record.Words(r), high, low), '\n')
 	e.lineEnd = len(b.body)
 	b.entries = append(b.entries, e)
 	return nil

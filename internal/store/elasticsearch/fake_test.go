@@ -139,5 +139,5 @@ func page(documents ...string) string {
 
 // stored is a document as it is in the index.
 func stored(document string) string {
-	return string(appendIndexed(nil, []byte(document), []string{"web", "läden"}, 1, -2))
+	return string(appendIndexed([]byte(document[:len(document)-1]), []string{"web", "läden"}, 1, -2))
 }

@@ -191,6 +191,7 @@ func TestTheStoredDocumentIsWhatWasWritten(t *testing.T) {
 	s := p.open()
 	r := inMonth(9)
 	r.Details = []byte(`{"n":1.50,"big":1e400,"text":"\u00e9 \/ \ud83d\ude00","words":["x"],"id_low":[1]}`)
+	record.Normalize(r, r.IngestTime.Time())
 	want := documentOf(t, r)
 	mustAppend(t, s, r)
 	if err := p.refresh(t.Context()); err != nil {

@@ -98,10 +98,7 @@ func (s *Store) row(r record.Record) (row, error) {
 		}
 		columns = append(columns, value)
 	}
-	document, err := record.Encode(r)
-	if err != nil {
-		return row{}, err
-	}
+	document := record.AppendDocument(nil, r)
 	out := row{layout: l, id: base.ID, time: int64(base.Time), document: document,
 		columns: append(columns, document), words: record.Words(r)}
 	if audit, ok := r.(*record.Audit); ok {
