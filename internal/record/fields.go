@@ -51,8 +51,14 @@ func (f Field) Pointer(r Record) any {
 	return nil
 }
 
-// Fields returns the fields of a kind, in the order of the table.
-func Fields(kind Kind) []Field {
+// tables holds the table by kind: it is read for every record.
+var tables = map[Kind][]Field{KindAudit: tableOf(KindAudit), KindAuthAudit: tableOf(KindAuthAudit)}
+
+// Fields returns the fields of a kind, in the order of the table. The list is
+// shared: read only.
+func Fields(kind Kind) []Field { return tables[kind] }
+
+func tableOf(kind Kind) []Field {
 	return slices.DeleteFunc(table(), func(f Field) bool { return !f.In(kind) })
 }
 
