@@ -89,3 +89,30 @@ const (
 	// ReasonNoRecords: Matched is False.
 	ReasonNoRecords = "NoRecords"
 )
+
+// The condition of AuditTenant beside Ready, Reconciling and Stalled. Its Ready
+// is True while every org id is claimed, and False while one is not.
+const (
+	// ConditionConflict is True while an org id belongs to another namespace,
+	// since an earlier AuditTenant binds it, and False when none does. It is
+	// absent while the namespace does not exist: such a binding competes with
+	// nobody.
+	ConditionConflict = "Conflict"
+)
+
+// Reasons of an AuditTenant's conditions.
+const (
+	// ReasonClaimed: Ready is True; the namespace sees every org id.
+	ReasonClaimed = "Claimed"
+
+	// ReasonNamespaceNotFound: Ready is False and Reconciling is True; the
+	// namespace does not exist, so nothing is claimed until it does.
+	ReasonNamespaceNotFound = "NamespaceNotFound"
+
+	// ReasonOrgIDsTaken: Ready is False, Stalled and Conflict are True; the
+	// message names the AuditTenants that stand.
+	ReasonOrgIDsTaken = "OrgIDsTaken"
+
+	// ReasonNoConflict: Conflict is False.
+	ReasonNoConflict = "NoConflict"
+)

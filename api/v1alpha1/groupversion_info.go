@@ -1,6 +1,6 @@
 // Package v1alpha1 holds the custom resources of the API group
 // auditquery.dev: questions that are asked of an audit trail, whose answers
-// land in the status of the object that asked.
+// land in the status of the object that asked, and who may see what.
 //
 // +kubebuilder:object:generate=true
 // +groupName=auditquery.dev
@@ -30,6 +30,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(GroupVersion,
 		&AuditQuery{}, &AuditQueryList{},
 		&ClusterAuditQuery{}, &ClusterAuditQueryList{},
+		&AuditTenant{}, &AuditTenantList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

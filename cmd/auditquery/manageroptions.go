@@ -13,7 +13,6 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"auditquery.dev/auditquery/api/v1alpha1"
-	"auditquery.dev/auditquery/controllers/auditquery"
 
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 )
@@ -67,7 +66,7 @@ func (o *managerOptions) newManager(config *rest.Config, log logr.Logger) (ctrl.
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                  scheme,
 		Logger:                  log,
-		Cache:                   cache.Options{ByObject: auditquery.CacheOptions()},
+		Cache:                   cache.Options{ByObject: cacheOptions()},
 		Metrics:                 metricsserver.Options{BindAddress: orNowhere(o.metricsAddress)},
 		HealthProbeBindAddress:  orNowhere(o.healthAddress),
 		LeaderElection:          o.leaderElect,

@@ -16,6 +16,7 @@ import (
 
 	"auditquery.dev/auditquery/controllers/auditquery"
 	"auditquery.dev/auditquery/internal/store"
+	"auditquery.dev/auditquery/internal/tenancy/sliced"
 )
 
 // serveOptions are those of a process that serves a cluster.
@@ -134,10 +135,14 @@ func (o *serveOptions) assemble(ctx context.Context, s *server, config *rest.Con
 	if s.manager, err = o.manager.newManager(config, s.log); err != nil {
 		return fmt.Errorf("set up the controllers: %w", err)
 	}
+	directory, err := newDirectory(s.manager, ctrlmetrics.Registry)
+	if err != nil {
+		return err
+	}
 	return auditquery.SetupWithManager(s.manager, auditquery.Options{
-		Reader:     records,
+		Reader:     sliced.NewReader(records),
 		Cursors:    cursors,
-		Scopes:     auditquery.NewNamespaceScopes(s.manager.GetClient(), s.manager.GetAPIReader()),
+		Scopes:     directory,
 		Guard:      auditquery.PolicyGuard{Reader: s.manager.GetClient()},
 		Registerer: ctrlmetrics.Registry,
 	})

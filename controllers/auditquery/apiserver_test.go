@@ -11,6 +11,7 @@ import (
 
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	"github.com/go-logr/logr/testr"
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
@@ -32,8 +33,11 @@ import (
 
 	"auditquery.dev/auditquery/api/v1alpha1"
 	"auditquery.dev/auditquery/controllers/auditquery"
+	"auditquery.dev/auditquery/internal/query"
 	"auditquery.dev/auditquery/internal/record"
 	"auditquery.dev/auditquery/internal/store"
+	"auditquery.dev/auditquery/internal/tenancy"
+	"auditquery.dev/auditquery/internal/tenancy/feed"
 	"auditquery.dev/auditquery/test/controlplane"
 )
 
@@ -44,6 +48,7 @@ type switchReader struct {
 	records []record.Record
 	err     error
 	asked   int
+	scope   query.Scope
 }
 
 func (s *switchReader) set(err error, records ...record.Record) {
@@ -58,12 +63,19 @@ func (s *switchReader) count() int {
 	return s.asked
 }
 
+func (s *switchReader) lastScope() query.Scope {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.scope
+}
+
 func (s *switchReader) Search(_ context.Context, questions []store.Question) []store.Answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	answers := make([]store.Answer, len(questions))
 	for i := range questions {
 		s.asked++
+		s.scope = questions[i].Query.Scope
 		answers[i].Err = s.err
 		for _, r := range s.records {
 			document, err := record.Encode(r)
@@ -137,8 +149,12 @@ func startWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	directory := tenancy.NewDirectory()
+	if err := mgr.Add(feed.New(directory, mgr.GetCache())); err != nil {
+		t.Fatal(err)
+	}
 	err = auditquery.SetupWithManager(mgr, auditquery.Options{
-		Reader: w.reader, Cursors: cursors, Scopes: auditquery.NewNamespaceScopes(mgr.GetClient(), mgr.GetAPIReader()),
+		Reader: w.reader, Cursors: cursors, Scopes: directory,
 		Guard: auditquery.PolicyGuard{Reader: mgr.GetClient()}, Registerer: prometheus.NewRegistry(),
 	})
 	if err != nil {
@@ -261,6 +277,22 @@ func TestOnARealAPIServer(t *testing.T) {
 		if err := w.client.Status().Patch(t.Context(), q, patch); !apierrors.IsConflict(err) {
 			t.Errorf("error %v, want a conflict", err)
 		}
+	})
+	t.Run("a query sees what an AuditTenant binds to its namespace", func(t *testing.T) {
+		tenant := &v1alpha1.AuditTenant{
+			ObjectMeta: metav1.ObjectMeta{Name: "shop"},
+			Spec:       v1alpha1.AuditTenantSpec{Namespace: "shop", OrgIDs: []string{"acme", "shop"}},
+		}
+		if err := w.client.Create(t.Context(), tenant); err != nil {
+			t.Fatal(err)
+		}
+		want := query.Scope{Name: "namespace/shop", Restrict: query.AnyOf{Field: "org_id", Values: []string{"acme", "shop"}}}
+		q := w.query(t, "bound")
+		poll(t, func() bool { // the binding arrives in its own time
+			w.edit(t, q, func(s *v1alpha1.AuditQuerySpec) { s.Limit = s.Limit%100 + 1 })
+			w.until(t, q, v1alpha1.ReasonSucceeded, nil)
+			return cmp.Equal(w.reader.lastScope(), want)
+		})
 	})
 	t.Run("a cluster-wide query runs", func(t *testing.T) {
 		q := &v1alpha1.ClusterAuditQuery{ObjectMeta: metav1.ObjectMeta{Name: "all"}}

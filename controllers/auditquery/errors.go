@@ -7,6 +7,7 @@ import (
 
 	"auditquery.dev/auditquery/api/v1alpha1"
 	"auditquery.dev/auditquery/internal/store"
+	"auditquery.dev/auditquery/internal/tenancy"
 )
 
 // class says what follows from a failed step.
@@ -50,6 +51,17 @@ func await(reason, message string, after time.Duration, cause error) *failure {
 
 func retry(reason, message string, cause error) *failure {
 	return &failure{class: transient, reason: reason, message: shorten(message), cause: cause}
+}
+
+// scopeFailure is a scope that cannot be resolved: not yet, or not at all while so
+// much is claimed.
+func scopeFailure(err error) *failure {
+	var tooMany *tenancy.TooManyClaimsError
+	if errors.As(err, &tooMany) {
+		return await(v1alpha1.ReasonScopeUnknown, "What this namespace may see cannot be told: "+tooMany.Error()+".", maxPause/2, err)
+	}
+	return await(v1alpha1.ReasonScopeUnknown,
+		"It is not known yet which records this namespace may see, so nothing is run.", 0, err)
 }
 
 // storeFailure classifies an error of the store. Of a *store.Error only its own

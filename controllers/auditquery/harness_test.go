@@ -23,8 +23,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"auditquery.dev/auditquery/api/v1alpha1"
+	"auditquery.dev/auditquery/internal/query"
 	"auditquery.dev/auditquery/internal/record"
 	"auditquery.dev/auditquery/internal/store"
+	"auditquery.dev/auditquery/internal/tenancy"
 )
 
 // epoch is when every test starts, in the middle of a second.
@@ -89,6 +91,17 @@ func (d directAsker) Ask(ctx context.Context, q store.Question) store.Answer {
 	return d.reader.Search(ctx, []store.Question{q})[0]
 }
 
+// namespaceReader resolves scopes from the namespaces of a fake API server.
+type namespaceReader struct{ client.Reader }
+
+func (r namespaceReader) NamespaceScope(ctx context.Context, namespace string) (query.Scope, error) {
+	var ns corev1.Namespace
+	if err := r.Get(ctx, client.ObjectKey{Name: namespace}, &ns); err != nil {
+		return query.Scope{}, err
+	}
+	return tenancy.NamespaceScope(tenancy.Namespace{Name: ns.Name, Created: ns.CreationTimestamp.Time})
+}
+
 // bench is a reconciler of AuditQuery on a fake API server, clock and store.
 type bench struct {
 	t        *testing.T
@@ -139,7 +152,7 @@ func newBench(t *testing.T, objects ...client.Object) *bench {
 		WithInterceptorFuncs(interceptor.Funcs{Get: b.interceptGet, SubResourcePatch: b.interceptPatch}).
 		Build()
 	o := Options{
-		Reader: b.reader, Cursors: newCursors(t, b.clock.Now), Scopes: NewNamespaceScopes(b.client, b.client),
+		Reader: b.reader, Cursors: newCursors(t, b.clock.Now), Scopes: namespaceReader{b.client},
 		Guard: Unguarded{}, Registerer: b.registry, Clock: b.clock,
 	}
 	if err := o.complete(); err != nil {

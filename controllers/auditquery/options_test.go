@@ -17,12 +17,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"auditquery.dev/auditquery/api/v1alpha1"
+	"auditquery.dev/auditquery/internal/tenancy"
 )
 
 func TestOptionsNameWhatIsMissing(t *testing.T) {
 	complete := func() Options {
 		return Options{
-			Reader: &fakeReader{}, Cursors: newCursors(t, nil), Scopes: &NamespaceScopes{}, Guard: Unguarded{},
+			Reader: &fakeReader{}, Cursors: newCursors(t, nil), Scopes: tenancy.NewDirectory(), Guard: Unguarded{},
 			Registerer: prometheus.NewRegistry(),
 		}
 	}

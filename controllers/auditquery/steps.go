@@ -117,8 +117,7 @@ func (r *reconciler) resolveScope(ctx context.Context, s *scope) (bool, error) {
 		scope, err := r.scopes.NamespaceScope(ctx, s.key.Namespace)
 		if err != nil {
 			log.FromContext(ctx).Info("the scope of a namespace cannot be resolved", "error", err.Error())
-			return false, await(v1alpha1.ReasonScopeUnknown,
-				"It is not known yet which records this namespace may see, so nothing is run.", 0, err)
+			return false, scopeFailure(err)
 		}
 		s.query.Scope = scope
 	}

@@ -27,31 +27,41 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: crdvalues FILE...")
 		os.Exit(2)
 	}
+	found := 0
 	for _, path := range os.Args[1:] {
-		if err := rewrite(path); err != nil {
+		n, err := rewrite(path)
+		if err != nil {
 			fmt.Fprintf(os.Stderr, "crdvalues: %s: %v\n", path, err)
 			os.Exit(1)
 		}
+		found += n
+	}
+	if found == 0 {
+		fmt.Fprintln(os.Stderr, "crdvalues: no filter value: does the schema still mark them with x-kubernetes-preserve-unknown-fields?")
+		os.Exit(1)
 	}
 }
 
-func rewrite(path string) error {
+// rewrite adds the rules to a CRD and returns how many values it found. A CRD
+// without any is left as it is.
+func rewrite(path string) (int, error) {
 	in, err := os.ReadFile(path)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	var crd map[string]any
 	if err := yaml.Unmarshal(in, &crd); err != nil {
-		return err
+		return 0, err
 	}
-	if addRules(crd, "") == 0 {
-		return fmt.Errorf("holds no filter value: does the schema still mark them with x-kubernetes-preserve-unknown-fields?")
+	found := addRules(crd, "")
+	if found == 0 {
+		return 0, nil
 	}
 	out, err := yaml.Marshal(crd)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return os.WriteFile(path, append([]byte("---\n"), out...), 0o644)
+	return found, os.WriteFile(path, append([]byte("---\n"), out...), 0o644)
 }
 
 // addRules walks a decoded CRD, adds the rules to every schema without a type

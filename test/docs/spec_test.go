@@ -34,19 +34,28 @@ func section(t *testing.T, page, heading string) string {
 	return text
 }
 
+// tenantPage is the page of AuditTenant.
+func tenantPage(t *testing.T) string {
+	t.Helper()
+	return read(t, filepath.Join(repositoryRoot(t), "docs", "spec", "audittenant.md"))
+}
+
 func TestEveryFieldIsDocumented(t *testing.T) {
-	page := specPage(t)
+	page, tenant := specPage(t), tenantPage(t)
 	for name, tc := range map[string]struct {
+		page    string
 		heading string
 		fields  any
 	}{
-		"spec":       {heading: "## Spec", fields: v1alpha1.AuditQuerySpec{}},
-		"audits":     {heading: "### Filters of `audits`", fields: v1alpha1.AuditFilters{}},
-		"authAudits": {heading: "### Filters of `authAudits`", fields: v1alpha1.AuthAuditFilters{}},
-		"status":     {heading: "## Status", fields: v1alpha1.AuditQueryStatus{}},
+		"spec":               {page: page, heading: "## Spec", fields: v1alpha1.AuditQuerySpec{}},
+		"audits":             {page: page, heading: "### Filters of `audits`", fields: v1alpha1.AuditFilters{}},
+		"authAudits":         {page: page, heading: "### Filters of `authAudits`", fields: v1alpha1.AuthAuditFilters{}},
+		"status":             {page: page, heading: "## Status", fields: v1alpha1.AuditQueryStatus{}},
+		"spec of a tenant":   {page: tenant, heading: "## Spec", fields: v1alpha1.AuditTenantSpec{}},
+		"status of a tenant": {page: tenant, heading: "## Status", fields: v1alpha1.AuditTenantStatus{}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			text := section(t, page, tc.heading)
+			text := section(t, tc.page, tc.heading)
 			for field := range reflect.TypeOf(tc.fields).Fields() {
 				want, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 				found := regexp.MustCompile("(?m)^\\|[^|]*`" + want + "[`.]").MatchString(text)
@@ -58,14 +67,15 @@ func TestEveryFieldIsDocumented(t *testing.T) {
 	}
 }
 
-// TestEveryConditionIsDocumented reads the constants of conditions.go.
+// TestEveryConditionIsDocumented reads the constants of conditions.go. Each has a
+// row in one of the pages.
 func TestEveryConditionIsDocumented(t *testing.T) {
 	path := filepath.Join(repositoryRoot(t), "api", "v1alpha1", "conditions.go")
 	file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := section(t, specPage(t), "## Conditions")
+	text := section(t, specPage(t), "## Conditions") + section(t, tenantPage(t), "## Conditions")
 	count := 0
 	ast.Inspect(file, func(node ast.Node) bool {
 		literal, ok := node.(*ast.BasicLit)

@@ -32,12 +32,15 @@ func TestManifests(t *testing.T) {
 	t.Run("config/default applies, and again without a change", func(t *testing.T) { testDefaultTwice(t, c) })
 	t.Run("AuditQuery is validated", func(t *testing.T) { testAuditQueryValidation(t, c) })
 	t.Run("ClusterAuditQuery is validated", func(t *testing.T) { testClusterAuditQueryValidation(t, c) })
+	t.Run("AuditTenant is validated", func(t *testing.T) { testAuditTenantValidation(t, c) })
 	t.Run("a new object has its defaults", func(t *testing.T) { testDefaults(t, c) })
 	t.Run("server-side apply replaces filters as a whole", func(t *testing.T) { testFiltersReplaced(t, c) })
 	t.Run("filters keep the form in which they were given", func(t *testing.T) { testFormKept(t, c) })
 	t.Run("tables have the columns that a person wants", func(t *testing.T) { testColumns(t, c) })
 	t.Run("status of the greatest size is accepted", func(t *testing.T) { testFullStatus(t, c) })
 	t.Run("who may not list records may not ask for them", func(t *testing.T) { testAdmission(t, c) })
+	t.Run("each role allows what it says", func(t *testing.T) { testRoles(t, c) })
+	t.Run("no role is aggregated", func(t *testing.T) { testNothingIsAggregated(t, c) })
 	t.Run("samples apply", func(t *testing.T) { testSamples(t, c) })
 	t.Run("examples of the documentation apply", func(t *testing.T) { testDocumentation(t, c) })
 }
@@ -56,7 +59,7 @@ func startCluster(t *testing.T) *cluster {
 	c := &cluster{ControlPlane: cp, client: client, root: root}
 	c.apply(t, "-k", c.path("config/default"))
 	c.kubectl(t, "wait", "--for=condition=Established", "--timeout=30s", "crd",
-		"auditqueries.auditquery.dev", "clusterauditqueries.auditquery.dev")
+		"auditqueries.auditquery.dev", "clusterauditqueries.auditquery.dev", "audittenants.auditquery.dev")
 	c.kubectl(t, "create", "namespace", sampleNamespace)
 	return c
 }
@@ -94,10 +97,14 @@ func (c *cluster) resource(kind string) dynamic.ResourceInterface {
 }
 
 func resourceOf(kind string) string {
-	if kind == "AuditQuery" {
+	switch kind {
+	case "AuditQuery":
 		return "auditqueries"
+	case "AuditTenant":
+		return "audittenants"
+	default:
+		return "clusterauditqueries"
 	}
-	return "clusterauditqueries"
 }
 
 // object builds an object of a kind from the YAML of its spec.

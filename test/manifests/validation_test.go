@@ -23,26 +23,30 @@ func testClusterAuditQueryValidation(t *testing.T, c *cluster) {
 
 func testValidation(t *testing.T, c *cluster, kind string) {
 	for name, tc := range specCases() {
-		t.Run(name, func(t *testing.T) {
-			_, err := c.resource(kind).Create(t.Context(), object(t, kind, "validated", tc.spec), metav1.CreateOptions{
-				DryRun:          []string{metav1.DryRunAll},
-				FieldValidation: metav1.FieldValidationStrict,
-			})
-			if len(tc.wantMessages) == 0 {
-				if err != nil {
-					t.Errorf("refused: %v", err)
-				}
-				return
-			}
-			if err == nil {
-				t.Fatalf("accepted, want a refusal with %q", tc.wantMessages)
-			}
-			for _, want := range tc.wantMessages {
-				if !strings.Contains(err.Error(), want) {
-					t.Errorf("refusal lacks %q:\n%v", want, err)
-				}
-			}
-		})
+		t.Run(name, func(t *testing.T) { c.wantValidation(t, kind, tc) })
+	}
+}
+
+// wantValidation checks what the API server says about a spec.
+func (c *cluster) wantValidation(t *testing.T, kind string, tc specCase) {
+	t.Helper()
+	_, err := c.resource(kind).Create(t.Context(), object(t, kind, "validated", tc.spec), metav1.CreateOptions{
+		DryRun:          []string{metav1.DryRunAll},
+		FieldValidation: metav1.FieldValidationStrict,
+	})
+	if len(tc.wantMessages) == 0 {
+		if err != nil {
+			t.Errorf("refused: %v", err)
+		}
+		return
+	}
+	if err == nil {
+		t.Fatalf("accepted, want a refusal with %q", tc.wantMessages)
+	}
+	for _, want := range tc.wantMessages {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("refusal lacks %q:\n%v", want, err)
+		}
 	}
 }
 

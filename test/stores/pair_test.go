@@ -23,12 +23,12 @@ func TestMain(m *testing.M) { os.Exit(server.Run(m)) }
 
 func TestBothStoresGiveTheSameAnswers(t *testing.T) {
 	var places atomic.Int64
-	storetest.RunPair(t, embedded, func(t *testing.T) storetest.Backend {
+	storetest.RunPair(t, func(t *testing.T) storetest.Backend { return embedded(t) }, func(t *testing.T) storetest.Backend {
 		return onElasticsearch(t, fmt.Sprintf("pair-%d", places.Add(1)))
 	})
 }
 
-func embedded(t *testing.T) storetest.Backend {
+func embedded(t testing.TB) storetest.Backend {
 	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "records.db")})
 	if err != nil {
 		t.Fatal(err)
@@ -37,7 +37,7 @@ func embedded(t *testing.T) storetest.Backend {
 	return storetest.Backend{Store: s}
 }
 
-func onElasticsearch(t *testing.T, prefix string) storetest.Backend {
+func onElasticsearch(t testing.TB, prefix string) storetest.Backend {
 	cluster := server.Cluster(t)
 	s, err := elasticsearch.Open(t.Context(), elasticsearch.Options{
 		Connection: elasticsearch.Connection{URLs: cluster.URLs()}, IndexPrefix: prefix,
@@ -52,7 +52,7 @@ func onElasticsearch(t *testing.T, prefix string) storetest.Backend {
 	}}
 }
 
-func closeWithTest(t *testing.T, end func() error) {
+func closeWithTest(t testing.TB, end func() error) {
 	t.Cleanup(func() {
 		if err := end(); err != nil {
 			t.Error(err)
