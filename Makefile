@@ -20,11 +20,17 @@ ONCE ?=
 STORE ?= sqlite
 
 CONTROLLER_GEN := $(BIN)/controller-gen
+OPENAPI_GEN := $(BIN)/openapi-gen
 KUSTOMIZE := $(BIN)/kustomize
 GOLANGCI_LINT := $(BIN)/golangci-lint
 
+# Where the OpenAPI definitions of the served records go, and what they are made
+# of besides our own types.
+OPENAPI_PACKAGE := auditquery.dev/auditquery/api/records/openapi
+OPENAPI_INPUTS := k8s.io/apimachinery/pkg/apis/meta/v1 k8s.io/apimachinery/pkg/runtime k8s.io/apimachinery/pkg/version
+
 # The modules of this repository; each has a go.mod of its own.
-MODULES := . hack/controlplane hack/tools/controller-gen hack/tools/golangci-lint hack/tools/kustomize
+MODULES := . hack/controlplane hack/tools/controller-gen hack/tools/golangci-lint hack/tools/kustomize hack/tools/openapi-gen
 
 .PHONY: help
 help: ## Show this list.
@@ -48,7 +54,7 @@ install-yaml: $(KUSTOMIZE) ## Write everything that a cluster needs into bin/ins
 
 ##@ Check
 .PHONY: test
-test: controlplane elasticsearch ## Run every test (TEST_PACKAGES=./internal/... for some).
+test: controlplane elasticsearch contract ## Run every test (TEST_PACKAGES=./internal/... for some).
 	$(GO) test -timeout $(TEST_TIMEOUT) -p $(TEST_JOBS) $(TEST_PACKAGES)
 
 .PHONY: verify
@@ -60,13 +66,17 @@ lint: $(GOLANGCI_LINT) ## Run the linters.
 	$(GOLANGCI_LINT) run ./...
 
 .PHONY: bench
-bench: controlplane elasticsearch ## Measure the stores and the controller; takes many minutes.
+bench: build controlplane elasticsearch ## Measure the stores and the controller; takes many minutes.
 	$(GO) run ./test/bench
 
 ##@ Change
 .PHONY: generate
-generate: $(CONTROLLER_GEN) ## Write the generated Go code.
+generate: $(CONTROLLER_GEN) $(OPENAPI_GEN) ## Write the generated Go code.
 	$(CONTROLLER_GEN) object paths=./api/...
+	$(OPENAPI_GEN) --go-header-file=/dev/null --report-filename=/dev/null \
+		--output-dir=api/records/openapi --output-pkg=$(OPENAPI_PACKAGE) \
+		--output-file=zz_generated.openapi.go --output-model-name-file=zz_generated.model_name.go \
+		$(addprefix --readonly-pkg=,$(OPENAPI_INPUTS)) auditquery.dev/auditquery/api/records/v1alpha1 $(OPENAPI_INPUTS)
 
 .PHONY: manifests
 manifests: $(CONTROLLER_GEN) ## Write the generated CRDs and roles.
@@ -81,10 +91,13 @@ fmt: ## Format the Go code.
 
 ##@ Fetch and build what the above need
 .PHONY: tools
-tools: $(CONTROLLER_GEN) $(KUSTOMIZE) $(GOLANGCI_LINT) ## Build the tools into bin/.
+tools: $(CONTROLLER_GEN) $(OPENAPI_GEN) $(KUSTOMIZE) $(GOLANGCI_LINT) ## Build the tools into bin/.
 
 $(CONTROLLER_GEN): hack/tools/controller-gen/go.mod hack/tools/controller-gen/go.sum
 	cd $(<D) && CGO_ENABLED=0 $(GO) build -o $@ sigs.k8s.io/controller-tools/cmd/controller-gen
+
+$(OPENAPI_GEN): hack/tools/openapi-gen/go.mod hack/tools/openapi-gen/go.sum
+	cd $(<D) && CGO_ENABLED=0 $(GO) build -o $@ k8s.io/kube-openapi/cmd/openapi-gen
 
 $(KUSTOMIZE): hack/tools/kustomize/go.mod hack/tools/kustomize/go.sum
 	cd $(<D) && CGO_ENABLED=0 $(GO) build -o $@ sigs.k8s.io/kustomize/kustomize/v5
@@ -100,6 +113,10 @@ controlplane: ## Build etcd, kube-apiserver, kube-controller-manager and kubectl
 .PHONY: elasticsearch
 elasticsearch: ## Fetch Elasticsearch (needs a JDK and Maven).
 	hack/elasticsearch/fetch.sh $(BIN)/elasticsearch
+
+.PHONY: contract
+contract: ## Fetch schemathesis and the original client (needs Python 3.10).
+	test/contract/fetch.sh $(BIN)/contract
 
 .PHONY: clean
 clean: ## Remove everything that was built and the demo's state.

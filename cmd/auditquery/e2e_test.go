@@ -171,7 +171,7 @@ func (s *stage) startServer() {
 		Name: "auditquery all", Path: os.Args[0], Env: append(os.Environ(), mainEnv+"=1"),
 		LogPath: filepath.Join(s.dir, "auditquery.log"), Grace: time.Minute,
 		Args: append([]string{
-			"all", s.as(ownUser, "system:masters"), "--sqlite-path=" + s.db, "--health-address=" + s.health,
+			"all", "--secure-port=0", s.as(ownUser, "system:masters"), "--sqlite-path=" + s.db, "--health-address=" + s.health,
 		}, s.files...),
 	})
 	if err != nil {

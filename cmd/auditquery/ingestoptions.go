@@ -25,7 +25,10 @@ type eventOptions struct {
 
 func newEventOptions() *eventOptions {
 	return &eventOptions{
-		ownUsernames: []string{"system:serviceaccount:" + systemNamespace + ":auditquery-controller"},
+		ownUsernames: []string{
+			"system:serviceaccount:" + systemNamespace + ":auditquery-controller",
+			"system:serviceaccount:" + systemNamespace + ":auditquery-apiserver",
+		},
 	}
 }
 

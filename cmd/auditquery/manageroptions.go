@@ -33,10 +33,12 @@ type managerOptions struct {
 	cursorKeyFile  string
 }
 
-func (o *managerOptions) addFlags(flags *pflag.FlagSet) {
+func (o *managerOptions) addFlags(flags *pflag.FlagSet, elects bool) {
 	flags.StringVar(&o.metricsAddress, "metrics-address", o.metricsAddress, "where Prometheus metrics are served, as :8080, by plain HTTP; empty: nowhere")
 	flags.StringVar(&o.healthAddress, "health-address", o.healthAddress, "where /healthz and /readyz are served, as :8081; empty: nowhere")
-	flags.BoolVar(&o.leaderElect, "leader-elect", o.leaderElect, "of several such processes only one runs queries; needed with more than one")
+	if elects {
+		flags.BoolVar(&o.leaderElect, "leader-elect", o.leaderElect, "of several such processes only one runs queries; needed with more than one")
+	}
 	flags.StringVar(&o.cursorKeyFile, "cursor-key-file", o.cursorKeyFile,
 		"the key that signs continue tokens, 32 random bytes or more; empty: the embedded store's own, "+
 			"else the one in the Secret "+systemNamespace+"/"+cursorSecretName+", which is made if it is not there")

@@ -19,7 +19,7 @@ func parse(t *testing.T, validate func() error, cmd *cobra.Command, args ...stri
 	return validate()
 }
 
-const wholeReceiver = "--ingest-tls-cert-file=c --ingest-tls-key-file=k --ingest-client-ca-file=a "
+const wholeReceiver = "--secure-port=0 --ingest-tls-cert-file=c --ingest-tls-key-file=k --ingest-client-ca-file=a "
 
 // serveCase is a command line and what is wrong with it.
 type serveCase struct {
@@ -30,8 +30,13 @@ type serveCase struct {
 
 func serveCases() map[string]serveCase {
 	return map[string]serveCase{
-		"all with a receiver":            {role: "all", args: wholeReceiver},
-		"all without a receiver":         {role: "all", args: "--ingest-address="},
+		"all with a receiver":    {role: "all", args: wholeReceiver},
+		"all without a receiver": {role: "all", args: "--secure-port=0 --ingest-address="},
+		"all with an API server": {role: "all", args: "--ingest-address= --tls-cert-file=c --tls-private-key-file=k"},
+		"an API server alone":    {role: "apiserver", args: "--elasticsearch-secret-dir=/s --tls-cert-file=c --tls-private-key-file=k"},
+		"an API server without a certificate": {
+			role: "apiserver", args: "--elasticsearch-secret-dir=/s", want: []string{"--tls-cert-file and --tls-private-key-file"},
+		},
 		"all on Elasticsearch":           {role: "all", args: wholeReceiver + "--store=elasticsearch --elasticsearch-url=https://es:9200,https://es2:9200"},
 		"controller with a secret's dir": {role: "controller", args: "--elasticsearch-secret-dir=/s --leader-elect --health-address=:8081"},
 		"a receiver without files": {
@@ -66,10 +71,7 @@ func serveCases() map[string]serveCase {
 func TestServeOptions(t *testing.T) {
 	for name, test := range serveCases() {
 		t.Run(name, func(t *testing.T) {
-			o := &serveOptions{log: newLogOptions(), cluster: newClusterOptions(), store: newStoreOptions(test.role == "all"), manager: &managerOptions{}}
-			if test.role == "all" {
-				o.ingest = newIngestOptions()
-			}
+			o := newServeOptions(test.role)
 			cmd := &cobra.Command{}
 			o.addFlags(cmd)
 			err := parse(t, o.validate, cmd, strings.Fields(test.args)...)
@@ -143,7 +145,7 @@ func TestFlagsFromEnvironment(t *testing.T) {
 			flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
 			o, m := newClusterOptions(), &managerOptions{}
 			o.addFlags(flags)
-			m.addFlags(flags)
+			m.addFlags(flags, true)
 			if err := flags.Parse(test.args); err != nil {
 				t.Fatal(err)
 			}

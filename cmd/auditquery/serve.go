@@ -15,7 +15,10 @@ import (
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"auditquery.dev/auditquery/controllers/auditquery"
+	"auditquery.dev/auditquery/controllers/tenant"
+	"auditquery.dev/auditquery/internal/apiserver"
 	"auditquery.dev/auditquery/internal/store"
+	"auditquery.dev/auditquery/internal/tenancy"
 	"auditquery.dev/auditquery/internal/tenancy/sliced"
 )
 
@@ -25,34 +28,61 @@ type serveOptions struct {
 	cluster *clusterOptions
 	store   *storeOptions
 	manager *managerOptions
+	// controllers says that the role runs queries and judges tenants.
+	controllers bool
+	// api is nil for a role that serves no API.
+	api *apiOptions
 	// ingest is nil for a role that receives nothing.
 	ingest *ingestOptions
 }
 
-func newControllerCommand(std streams) *cobra.Command {
-	o := &serveOptions{log: newLogOptions(), cluster: newClusterOptions(), store: newStoreOptions(false), manager: &managerOptions{}}
-	cmd := &cobra.Command{
-		Use:   "controller",
-		Short: "Run AuditQuery objects against the store",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return o.validateAndRun(cmd.Context(), std) },
+// newServeOptions returns the defaults of a role: of "all" parts, or of the one
+// that is named.
+func newServeOptions(role string) *serveOptions {
+	all := role == roleAll
+	o := &serveOptions{
+		log: newLogOptions(), cluster: newClusterOptions(), store: newStoreOptions(all), manager: &managerOptions{},
+		controllers: all || role == roleController,
 	}
-	o.addFlags(cmd)
-	return cmd
+	if all || role == roleAPIServer {
+		o.api = newAPIOptions()
+	}
+	if all {
+		o.ingest = newIngestOptions()
+	}
+	return o
+}
+
+// The roles of a process.
+const (
+	roleAll        = "all"
+	roleController = "controller"
+	roleAPIServer  = "apiserver"
+)
+
+func newControllerCommand(std streams) *cobra.Command {
+	return newServeCommand(std, roleController, "Run AuditQuery objects against the store", "")
+}
+
+func newAPIServerCommand(std streams) *cobra.Command {
+	return newServeCommand(std, roleAPIServer, "Serve records as resources of the cluster, and as the original API's lists",
+		`Serve records as the resources audits and authaudits of
+records.auditquery.dev, behind the kube-apiserver, and the lists of the original
+API at /v1/audits and /v1/auth_audits.`)
 }
 
 func newAllCommand(std streams) *cobra.Command {
-	o := &serveOptions{
-		log: newLogOptions(), cluster: newClusterOptions(), store: newStoreOptions(true), manager: &managerOptions{},
-		ingest: newIngestOptions(),
-	}
+	return newServeCommand(std, roleAll, "Run every role in one process",
+		`Run every role in one process: the controllers, the API server, and the
+receiver of kube-apiserver's audit webhook. With --store=sqlite everything is
+kept in one file on this machine. --secure-port=0 leaves the API server out,
+--ingest-address= the receiver.`)
+}
+
+func newServeCommand(std streams, role, short, long string) *cobra.Command {
+	o := newServeOptions(role)
 	cmd := &cobra.Command{
-		Use:   "all",
-		Short: "Run every role in one process",
-		Long: `Run every role in one process: the controllers, and the receiver of
-kube-apiserver's audit webhook. With --store=sqlite everything is kept in one
-file on this machine.`,
-		Args: cobra.NoArgs,
+		Use: role, Short: short, Long: long, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.validateAndRun(cmd.Context(), std) },
 	}
 	o.addFlags(cmd)
@@ -64,7 +94,10 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	o.log.addFlags(flags)
 	o.cluster.addFlags(flags)
 	o.store.addFlags(flags)
-	o.manager.addFlags(flags)
+	o.manager.addFlags(flags, o.controllers)
+	if o.api != nil {
+		o.api.AddFlags(flags)
+	}
 	if o.ingest != nil {
 		o.ingest.addFlags(flags)
 	}
@@ -72,10 +105,19 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 
 func (o *serveOptions) validate() error {
 	groups := [][]error{o.log.validate(), o.cluster.validate(), o.store.validate(), o.manager.validate()}
+	if o.servesAPI() {
+		groups = append(groups, o.api.Validate())
+	}
 	if o.ingest != nil {
 		groups = append(groups, o.ingest.validate())
 	}
 	return invalid(groups...)
+}
+
+// servesAPI is true unless the role has no API server or, among other parts, it
+// was given no port.
+func (o *serveOptions) servesAPI() bool {
+	return o.api != nil && (!o.controllers || o.api.Serving.BindPort != 0)
 }
 
 func (o *serveOptions) validateAndRun(ctx context.Context, std streams) error {
@@ -96,6 +138,7 @@ type server struct {
 	log      logr.Logger
 	store    openedStore
 	manager  ctrl.Manager
+	api      *apiserver.Server
 	receiver *receiver
 }
 
@@ -139,12 +182,27 @@ func (o *serveOptions) assemble(ctx context.Context, s *server, config *rest.Con
 	if err != nil {
 		return err
 	}
-	return auditquery.SetupWithManager(s.manager, auditquery.Options{
-		Reader:     sliced.NewReader(records),
-		Cursors:    cursors,
-		Scopes:     directory,
-		Guard:      auditquery.PolicyGuard{Reader: s.manager.GetClient()},
-		Registerer: ctrlmetrics.Registry,
+	reader := sliced.NewReader(records)
+	if o.controllers {
+		if err := setupControllers(s.manager, reader, cursors, directory); err != nil {
+			return err
+		}
+	}
+	if o.servesAPI() {
+		s.api, err = o.api.complete(o.cluster.kubeconfig, config, apiParts{
+			reader: reader, cursors: cursors, directory: directory, log: s.log.WithName("rest"),
+		})
+	}
+	return err
+}
+
+func setupControllers(mgr ctrl.Manager, reader *sliced.Reader, cursors *store.Cursors, directory *tenancy.Directory) error {
+	if err := tenant.SetupWithManager(mgr, tenant.Options{Directory: directory, Registerer: ctrlmetrics.Registry}); err != nil {
+		return err
+	}
+	return auditquery.SetupWithManager(mgr, auditquery.Options{
+		Reader: reader, Cursors: cursors, Scopes: directory,
+		Guard: auditquery.PolicyGuard{Reader: mgr.GetClient()}, Registerer: ctrlmetrics.Registry,
 	})
 }
 
@@ -171,24 +229,49 @@ func (o *serveOptions) cursorKey(ctx context.Context, opened openedStore, config
 }
 
 // run serves until ctx is done or a part fails; then the other parts end too.
+// The manager ends last: its caches say who may see what, and the API server
+// still answers for a while after it was told to end.
 func (s *server) run(ctx context.Context) error {
 	s.log.Info("starting", "version", version)
 	group, ctx := errgroup.WithContext(ctx)
+	behind, end := context.WithCancel(context.WithoutCancel(ctx))
 	group.Go(func() error {
-		if err := s.manager.Start(ctx); err != nil {
-			return fmt.Errorf("run the controllers: %w", err)
+		if err := s.manager.Start(behind); err != nil {
+			return fmt.Errorf("run the manager: %w", err)
 		}
-		if ctx.Err() == nil {
-			return errors.New("the controllers stopped by themselves")
+		if behind.Err() == nil {
+			return errors.New("the manager stopped by itself")
 		}
 		return nil
 	})
-	if s.receiver != nil {
-		group.Go(func() error { return s.receiver.server.Start(ctx) })
-	}
+	group.Go(func() error {
+		defer end()
+		return s.runFronts(ctx)
+	})
 	err := group.Wait()
 	s.log.Info("stopped")
 	return err
+}
+
+// runFronts runs what clients speak to, and returns when all of it has ended.
+func (s *server) runFronts(ctx context.Context) error {
+	fronts, ctx := errgroup.WithContext(ctx)
+	fronts.Go(func() error {
+		<-ctx.Done()
+		return nil
+	})
+	if s.receiver != nil {
+		fronts.Go(func() error { return s.receiver.server.Start(ctx) })
+	}
+	if s.api != nil {
+		fronts.Go(func() error {
+			if err := s.api.Run(ctx); err != nil {
+				return fmt.Errorf("run the API server: %w", err)
+			}
+			return nil
+		})
+	}
+	return fronts.Wait()
 }
 
 func (s *server) close() error {

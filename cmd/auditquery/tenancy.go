@@ -10,7 +10,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"auditquery.dev/auditquery/controllers/auditquery"
-	"auditquery.dev/auditquery/controllers/tenant"
 	"auditquery.dev/auditquery/internal/tenancy"
 	"auditquery.dev/auditquery/internal/tenancy/feed"
 )
@@ -23,7 +22,7 @@ func cacheOptions() map[client.Object]cache.ByObject {
 }
 
 // newDirectory returns what every role asks who may see what. It is fed from the
-// manager's cache, and told of in the status of AuditTenants.
+// manager's cache.
 func newDirectory(mgr ctrl.Manager, registry prometheus.Registerer) (*tenancy.Directory, error) {
 	directory := tenancy.NewDirectory()
 	if err := mgr.Add(feed.New(directory, mgr.GetCache())); err != nil {
@@ -31,9 +30,6 @@ func newDirectory(mgr ctrl.Manager, registry prometheus.Registerer) (*tenancy.Di
 	}
 	if err := registry.Register(feed.NewCollector(directory)); err != nil {
 		return nil, fmt.Errorf("metrics of who may see what: %w", err)
-	}
-	if err := tenant.SetupWithManager(mgr, tenant.Options{Directory: directory, Registerer: registry}); err != nil {
-		return nil, err
 	}
 	return directory, nil
 }

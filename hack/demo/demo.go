@@ -35,6 +35,8 @@ type demo struct {
 	ca         *certs.CA
 	ingestPort int
 	probePort  int
+	apiPort    int
+	token      string
 
 	elastic *elastic.Cluster
 	control *controlplane.ControlPlane
@@ -140,8 +142,8 @@ func (d *demo) stop() error {
 // writeEnv writes what programs need that use the running demo. It is written
 // whole or not at all: its presence says that everything is ready.
 func (d *demo) writeEnv() error {
-	env := fmt.Sprintf("KUBECONFIG=%s\nAUDITQUERY_CA=%s\nAUDITQUERY_INGEST_URL=%s\n",
-		d.path("kubeconfig"), d.path("ca.crt"), d.ingestURL())
+	env := fmt.Sprintf("KUBECONFIG=%s\nAUDITQUERY_CA=%s\nAUDITQUERY_INGEST_URL=%s\nAUDITQUERY_URL=%s\nAUDITQUERY_TOKEN=%s\n",
+		d.path("kubeconfig"), d.path("ca.crt"), d.ingestURL(), d.apiURL(), d.token)
 	if d.elastic != nil {
 		env += fmt.Sprintf("ELASTICSEARCH_URL=%s\n", d.elastic.URL())
 	}

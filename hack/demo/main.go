@@ -40,10 +40,12 @@ func run(ctx context.Context) (err error) {
 		{"start the control plane", d.startControlPlane},
 		{"install AuditQuery into the cluster", d.install},
 		{"start the server", d.startServer},
+		{"register its API in the cluster", d.register},
 		{"make things happen in the cluster", d.makeThingsHappen},
 		{"import application audits and logins", d.importSample},
 		{"wait for the audit events to arrive", d.awaitEvents},
 		{"ask the samples of config/samples", d.applySamples},
+		{"make a token for an auditor", d.makeToken},
 	} {
 		if err := d.do(ctx, step); err != nil {
 			return interrupted(ctx, err)

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"os/exec"
 	"strings"
 	"time"
 )
@@ -91,23 +93,51 @@ func (d *demo) show(ctx context.Context) error {
 		{"get", "auditquery", "denied", "-n", "shop", "-o", "jsonpath=" + auditRows},
 		{"get", "auditquery", "secrets-touched", "-n", "shop", "-o", "jsonpath=" + auditRows},
 		{"get", "clusterauditquery", "failed-logins", "-o", "go-template=" + loginRows},
+		{"get", "audits", "-n", "shop"},
+		{"get", "audits", "-A", "--field-selector", "action=delete,actorType=Human,from=now-1hour"},
+		{"get", "authaudits", "-A", "--field-selector", "result=Denied,from=now-1hour"},
 	} {
 		out, err := d.kubectl(ctx, view...)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(d.out, "\n$ kubectl %s\n", shown(view))
-		const most = 12
-		lines := strings.SplitAfter(out, "\n")
-		if len(lines) > most+1 {
-			lines = append(lines[:most], fmt.Sprintf("… and %d more\n", len(lines)-most-1))
-		}
-		if err := d.indent(strings.Join(lines, "")); err != nil {
+		if err := d.print("kubectl "+shown(view), out); err != nil {
 			return err
 		}
 	}
-	fmt.Fprintln(d.out)
-	return nil
+	return d.showREST(ctx)
+}
+
+// showREST asks the original API as its clients do: with a bearer token, at the
+// server's own address.
+func (d *demo) showREST(ctx context.Context) error {
+	url := d.apiURL() + "/v1/audits?limit=1&action=delete&target_resource_type=deployments&dt_from=now-1hour"
+	command := exec.CommandContext(ctx, "curl", "--silent", "--show-error", "--fail-with-body",
+		"--cacert", d.path("ca.crt"), "--header", "@-", url)
+	command.Stdin = strings.NewReader("Authorization: Bearer " + d.token) // not for everybody's eyes, as an argument is
+	out, err := command.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("curl %s: %w\n%s", url, err, out)
+	}
+	var answer struct {
+		Audits []json.RawMessage `json:"audits"`
+	}
+	if err := json.Unmarshal(out, &answer); err != nil || len(answer.Audits) != 1 {
+		return fmt.Errorf("curl %s found no audit: %s", url, out)
+	}
+	shown := strings.ReplaceAll(url, d.apiURL(), "$AUDITQUERY_URL")
+	return d.print(`curl --cacert $AUDITQUERY_CA -H "Authorization: Bearer $AUDITQUERY_TOKEN" "`+shown+`"`, string(out)+"\n")
+}
+
+// print shows a command and the beginning of what it printed.
+func (d *demo) print(command, out string) error {
+	const most = 12
+	fmt.Fprintf(d.out, "\n$ %s\n", command)
+	lines := strings.SplitAfter(out, "\n")
+	if len(lines) > most+1 {
+		lines = append(lines[:most], fmt.Sprintf("… and %d more\n", len(lines)-most-1))
+	}
+	return d.indent(strings.Join(lines, ""))
 }
 
 // shown is a command as a person would type it.

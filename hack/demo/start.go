@@ -26,11 +26,11 @@ func (d *demo) startElasticsearch(ctx context.Context) error {
 // startControlPlane starts the cluster first: its audit webhook tries again
 // until the receiver is up.
 func (d *demo) startControlPlane(ctx context.Context) error {
-	ports, err := loopback.Ports(2)
+	ports, err := loopback.Ports(3)
 	if err != nil {
 		return err
 	}
-	d.ingestPort, d.probePort = ports[0], ports[1]
+	d.ingestPort, d.probePort, d.apiPort = ports[0], ports[1], ports[2]
 	policy, err := os.ReadFile(d.source("config", "ingest", "audit-policy.yaml"))
 	if err != nil {
 		return err
@@ -62,34 +62,22 @@ func (d *demo) startControlPlane(ctx context.Context) error {
 	return os.WriteFile(d.path("kubeconfig"), kubeconfig, 0o600)
 }
 
+func (d *demo) apiURL() string { return "https://" + loopback.Address(d.apiPort) }
+
 func (d *demo) ingestURL() string { return "https://" + loopback.Address(d.ingestPort) }
 
-// install applies what a cluster gets. No pod runs here, for there is no
-// kubelet; the server is started by hand, with the rights that its
-// ServiceAccount has.
-func (d *demo) install(ctx context.Context) error {
-	_, err := d.kubectl(ctx, "apply", "--server-side", "-k", d.source("config", "default"))
-	if err != nil {
-		return err
-	}
-	_, err = d.kubectl(ctx, "wait", "--for=condition=Established", "--timeout=30s", "crd",
-		"auditqueries.auditquery.dev", "clusterauditqueries.auditquery.dev")
-	return err
-}
-
 func (d *demo) startServer(ctx context.Context) error {
-	serving, err := d.ca.IssueServing("localhost", "127.0.0.1")
+	serving, err := d.ca.IssueServing("localhost", "127.0.0.1", apiService+"."+systemNamespace+".svc")
 	if err != nil {
 		return err
 	}
-	for name, content := range map[string][]byte{"ingest.crt": serving.CertPEM, "ingest.key": serving.KeyPEM} {
+	for name, content := range map[string][]byte{"server.crt": serving.CertPEM, "server.key": serving.KeyPEM} {
 		if err := os.WriteFile(d.path(name), content, 0o600); err != nil {
 			return err
 		}
 	}
-	const namespace, account = "auditquery-system", "auditquery-controller"
-	if err := d.control.WriteKubeconfig(d.path("server.kubeconfig"), "system:serviceaccount:"+namespace+":"+account,
-		"system:serviceaccounts", "system:serviceaccounts:"+namespace, "system:authenticated"); err != nil {
+	if err := d.control.WriteKubeconfig(d.path("server.kubeconfig"), "system:serviceaccount:"+systemNamespace+":"+account,
+		"system:serviceaccounts", "system:serviceaccounts:"+systemNamespace, "system:authenticated"); err != nil {
 		return err
 	}
 	d.server, err = process.Start(process.Spec{
@@ -99,12 +87,16 @@ func (d *demo) startServer(ctx context.Context) error {
 			"--kubeconfig=" + d.path("server.kubeconfig"),
 			"--cluster-name=" + clusterName,
 			"--ingest-address=" + loopback.Address(d.ingestPort),
-			"--ingest-tls-cert-file=" + d.path("ingest.crt"),
-			"--ingest-tls-key-file=" + d.path("ingest.key"),
+			"--ingest-tls-cert-file=" + d.path("server.crt"),
+			"--ingest-tls-key-file=" + d.path("server.key"),
 			"--ingest-client-ca-file=" + d.path("ca.crt"),
 			"--dead-letter-file=" + d.path("deadletters.jsonl"),
 			"--health-address=" + loopback.Address(d.probePort),
-			"--metrics-address=",
+			"--bind-address=127.0.0.1",
+			fmt.Sprintf("--secure-port=%d", d.apiPort),
+			"--tls-cert-file=" + d.path("server.crt"),
+			"--tls-private-key-file=" + d.path("server.key"),
+			"--shutdown-delay-duration=0s",
 		}, d.storeFlags()...),
 	})
 	if err != nil {

@@ -161,7 +161,7 @@ func (o *operator) startServer(ctx context.Context) error {
 	o.server, err = process.Start(process.Spec{
 		Name: "auditquery", Path: binary, LogPath: o.path("server.log"),
 		Args: []string{
-			"all", "--kubeconfig=" + o.path("server.kubeconfig"), "--cluster-name=" + benchCluster,
+			"all", "--secure-port=0", "--kubeconfig=" + o.path("server.kubeconfig"), "--cluster-name=" + benchCluster,
 			"--store=sqlite", "--sqlite-path=" + o.path("records.db"),
 			"--ingest-address=" + loopback.Address(o.ports.ingest),
 			"--ingest-tls-cert-file=" + cert, "--ingest-tls-key-file=" + key, "--ingest-client-ca-file=" + o.path("ca.crt"),

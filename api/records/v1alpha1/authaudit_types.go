@@ -1,0 +1,152 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// AuthAudit is one authentication record: one step of a login, or of the use of a
+// credential. A field that the record does not have is absent.
+//
+// +kubebuilder:object:root=true
+type AuthAudit struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// Standard object's metadata. The name is the record's id, the namespace the
+	// one that claims the record, creationTimestamp its time in whole seconds.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// ID is the record's id, 32 hex digits: the same as metadata.name.
+	// +required
+	ID string `json:"id"`
+
+	// Time is when it happened, in UTC, to the microsecond.
+	// +required
+	Time metav1.MicroTime `json:"time"`
+
+	// IngestTime is when the record was taken in.
+	// +required
+	IngestTime metav1.MicroTime `json:"ingestTime"`
+
+	// UserID is who logged in.
+	// +optional
+	UserID string `json:"userID,omitempty"`
+
+	// ActorType is the kind of actor: `Human`, `ServiceAccount`, `Node`,
+	// `System`, `Anonymous` or `Unknown`.
+	// +optional
+	ActorType string `json:"actorType,omitempty"`
+
+	// UpstreamUserID is the user's id at the upstream identity provider.
+	// +optional
+	UpstreamUserID string `json:"upstreamUserID,omitempty"`
+
+	// UpstreamIDP is the name of the upstream identity provider, such as
+	// `google`.
+	// +optional
+	UpstreamIDP string `json:"upstreamIDP,omitempty"`
+
+	// OrgID is the organisation that the record belongs to.
+	// +optional
+	OrgID string `json:"orgID,omitempty"`
+
+	// OrgName is the name of the organisation that the record belongs to.
+	// +optional
+	OrgName string `json:"orgName,omitempty"`
+
+	// LoginOrgID is the organisation that the user tried to log in to.
+	// +optional
+	LoginOrgID string `json:"loginOrgID,omitempty"`
+
+	// LoginOrgName is the name of the organisation that the user tried to log in
+	// to.
+	// +optional
+	LoginOrgName string `json:"loginOrgName,omitempty"`
+
+	// EventName is what happened, such as `Authentication Request` or `Token`.
+	// +optional
+	EventName string `json:"eventName,omitempty"`
+
+	// Result is how it ended: `Success`, `Denied` or `Failure`.
+	// +optional
+	Result string `json:"result,omitempty"`
+
+	// Event is the older name of result, with the same values.
+	// +optional
+	Event string `json:"event,omitempty"`
+
+	// Stage is the older name of eventName, with the same values.
+	// +optional
+	Stage string `json:"stage,omitempty"`
+
+	// ClientID is the OIDC client that was used to log in.
+	// +optional
+	ClientID string `json:"clientID,omitempty"`
+
+	// ApplicationName is the application that was logged in to.
+	// +optional
+	ApplicationName string `json:"applicationName,omitempty"`
+
+	// Issuer is who issued the token.
+	// +optional
+	Issuer string `json:"issuer,omitempty"`
+
+	// Session is the session that began when the user started to log in.
+	// +optional
+	Session string `json:"session,omitempty"`
+
+	// TraceID is the id of the request that caused the record.
+	// +optional
+	TraceID string `json:"traceID,omitempty"`
+
+	// RequestID is the id of the authentication request.
+	// +optional
+	RequestID string `json:"requestID,omitempty"`
+
+	// TokenID is the id of the token.
+	// +optional
+	TokenID string `json:"tokenID,omitempty"`
+
+	// SourceIP is the address that the request came from.
+	// +optional
+	SourceIP string `json:"sourceIP,omitempty"`
+
+	// UserAgent is the client program's name for itself.
+	// +optional
+	UserAgent string `json:"userAgent,omitempty"`
+
+	// SourceType is how the record came in: `Kubernetes`, `Bulk` or `Import`.
+	// +optional
+	SourceType string `json:"sourceType,omitempty"`
+
+	// Cluster is the cluster that sent the record.
+	// +optional
+	Cluster string `json:"cluster,omitempty"`
+
+	// Details is everything that no field holds: a JSON object of any shape.
+	// Nothing in it can be searched for.
+	// +optional
+	Details *runtime.RawExtension `json:"details,omitempty"`
+}
+
+// AuthAuditList is a list of authentication records, newest first.
+//
+// +kubebuilder:object:root=true
+type AuthAuditList struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// Standard list metadata. With `continue` the list goes on.
+	// +optional
+	metav1.ListMeta `json:"metadata,omitempty"`
+
+	// Truncation says that the list ends here although there are more records. It
+	// is absent from a list that goes on, and from one that is complete.
+	// +optional
+	Truncation *Truncation `json:"truncation,omitempty"`
+
+	// Items are the records.
+	// +required
+	// +listType=atomic
+	Items []AuthAudit `json:"items"`
+}
