@@ -20,6 +20,9 @@ type example struct {
 	text string
 }
 
+// servedPage describes kinds that are read, not applied.
+const servedPage = "audits.md"
+
 // testDocumentation applies every block of docs/spec that holds an object of
 // ours.
 func testDocumentation(t *testing.T, c *cluster) {
@@ -32,7 +35,7 @@ func testDocumentation(t *testing.T, c *cluster) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(examples) == 0 {
+		if len(examples) == 0 && filepath.Base(page) != servedPage {
 			t.Errorf("%s has no example", filepath.Base(page))
 		}
 		for _, ex := range examples {
