@@ -48,7 +48,7 @@ func AppendDocument(b []byte, r Record) []byte {
 
 func appendCommon(b []byte, c *Common) []byte {
 	b = append(b, `{"id":"`...)
-	b = appendHex(b, c.ID)
+	b = AppendID(b, c.ID)
 	b = append(b, `","time":"`...)
 	b = c.Time.append(b)
 	b = append(b, `","ingest_time":"`...)
@@ -71,7 +71,8 @@ func appendCommon(b []byte, c *Common) []byte {
 	return b
 }
 
-func appendHex(b []byte, id ID) []byte {
+// AppendID appends the 32 hex digits of an id.
+func AppendID(b []byte, id ID) []byte {
 	const digits = "0123456789abcdef"
 	for _, octet := range id {
 		b = append(b, digits[octet>>4], digits[octet&15])

@@ -14,16 +14,18 @@ const (
 	MaxWords = 64
 	// MaxWordBytes is the length at which a word is cut.
 	MaxWordBytes = 64
-	// usualWords is how many most records have.
-	usualWords = 16
 )
 
 // Words returns the distinct words by which a text filter finds r, at most
 // MaxWords: for an Audit those of its description, its target's name and its
 // attributes' names; for an AuthAudit those of the names that it holds of
 // organisations, application and event.
-func Words(r Record) []string {
-	var c collector
+func Words(r Record) []string { return AppendWords(nil, r) }
+
+// AppendWords is Words for callers that ask about many records: it writes over
+// the list that it is given.
+func AppendWords(words []string, r Record) []string {
+	c := collector{words: words[:0]}
 	switch r := r.(type) {
 	case *Audit:
 		c.add(r.Description)
@@ -44,11 +46,8 @@ type collector struct{ words []string }
 
 func (c *collector) add(text string) {
 	for word := range eachWord(text) {
-		switch len(c.words) {
-		case MaxWords:
+		if len(c.words) == MaxWords {
 			return
-		case 0:
-			c.words = make([]string, 0, usualWords)
 		}
 		// There are few: a search is cheaper than a set.
 		if !slices.Contains(c.words, word) {

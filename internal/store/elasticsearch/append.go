@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 
 	"auditquery.dev/auditquery/internal/record"
 	"auditquery.dev/auditquery/internal/store"
@@ -14,9 +15,7 @@ const (
 	// are not faster.
 	maxBulkBytes   = 8 << 20
 	maxBulkRecords = 5_000
-	// bulkRecordBytes is how large a record is guessed to be.
-	bulkRecordBytes = 1_200
-	dayMicros       = 24 * 60 * 60 * 1_000_000
+	dayMicros      = 24 * 60 * 60 * 1_000_000
 )
 
 // Append stores records and returns one outcome each, in order.
@@ -112,6 +111,8 @@ type bulk struct {
 	kind    record.Kind
 	body    []byte
 	entries []entry
+	// words is room for those of one record.
+	words []string
 }
 
 // entry is where a record is in a bulk's body: its two lines, and in the second
@@ -125,8 +126,14 @@ type entry struct {
 
 func newBulk(g *group, records int) *bulk {
 	records = min(records, maxBulkRecords)
-	return &bulk{index: g.index, kind: g.kind, entries: make([]entry, 0, records),
-		body: make([]byte, 0, min(records*bulkRecordBytes, maxBulkBytes+maxBulkBytes/8))}
+	return &bulk{index: g.index, kind: g.kind, entries: make([]entry, 0, records)}
+}
+
+// makeRoom guesses by the first record how long the body becomes: to grow it as
+// it fills would copy most of it several times.
+func (b *bulk) makeRoom() {
+	records := cap(b.entries) - 1
+	b.body = slices.Grow(b.body, min(records*len(b.body)*5/4, maxBulkBytes+maxBulkBytes/8))
 }
 
 // errBrokenLine means that a record would end its line of the bulk early. One
@@ -138,7 +145,7 @@ func (b *bulk) add(place int, r record.Record) error {
 	id := r.Base().ID
 	e := entry{place: place, id: id, start: len(b.body)}
 	b.body = append(b.body, `{"create":{"_id":"`...)
-	b.body = append(b.body, id.String()...)
+	b.body = record.AppendID(b.body, id)
 	b.body = append(b.body, "\"}}\n"...)
 	e.document = len(b.body)
 	b.body = record.AppendDocument(b.body, r)
@@ -148,9 +155,13 @@ func (b *bulk) add(place int, r record.Record) error {
 		return errBrokenLine
 	}
 	high, low := id.Halves()
-	b.body = append(appendIndexed(b.body[:e.documentEnd], record.Words(r), high, low), '\n')
+	b.words = record.AppendWords(b.words, r)
+	b.body = append(appendIndexed(b.body[:e.documentEnd], b.words, high, low), '\n')
 	e.lineEnd = len(b.body)
 	b.entries = append(b.entries, e)
+	if len(b.entries) == 1 {
+		b.makeRoom()
+	}
 	return nil
 }
 

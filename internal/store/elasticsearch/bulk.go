@@ -41,6 +41,12 @@ func (s *Store) sendBulk(ctx context.Context, b *bulk, outcomes []store.Outcome)
 			fail(b, b.entries, outcomes, err)
 			return
 		}
+		if items == nil {
+			for _, e := range b.entries {
+				outcomes[e.place] = store.Outcome{Result: store.Stored}
+			}
+			return
+		}
 		sorted := b.sort(items, outcomes)
 		s.compare(ctx, b, sorted.present, unsure, outcomes)
 		if len(sorted.again) == 0 {
@@ -66,7 +72,8 @@ func fail(b *bulk, entries []entry, outcomes []store.Outcome, err error) {
 	}
 }
 
-// bulkOnce sends a bulk and returns an item for each entry.
+// bulkOnce sends a bulk and returns an item for each entry, or none if each of
+// them is now stored.
 func (s *Store) bulkOnce(ctx context.Context, b *bulk) ([]bulkItem, bool, error) {
 	answered, err := s.client.do(ctx, call{limit: maxBulkBytes, build: func() esapi.Request {
 		return esapi.BulkRequest{Index: b.index, Body: bytes.NewReader(b.body), Header: ndjson(),
@@ -76,6 +83,9 @@ func (s *Store) bulkOnce(ctx context.Context, b *bulk) ([]bulkItem, bool, error)
 	if err != nil {
 		return nil, answered.repeated, err
 	}
+	if allCreated(answered.body, len(b.entries)) {
+		return nil, answered.repeated, nil
+	}
 	var a bulkAnswer
 	if err := unmarshal(answered.body, &a); err != nil {
 		return nil, true, fmt.Errorf("%w: %w", errMalformed, err)
@@ -84,6 +94,25 @@ func (s *Store) bulkOnce(ctx context.Context, b *bulk) ([]bulkItem, bool, error)
 		return nil, true, fmt.Errorf("%w: %d items for %d records", errMalformed, len(a.Items), len(b.entries))
 	}
 	return a.Items, answered.repeated, nil
+}
+
+// createdItem is the item of a record that is now stored.
+const createdItem = `{"create":{"status":201}}`
+
+// allCreated tells whether an answer says of each record that it is now stored,
+// and nothing else, which is the usual one: it is compared, not parsed.
+func allCreated(answer []byte, records int) bool {
+	rest, ok := bytes.CutPrefix(answer, []byte(`{"errors":false,"items":[`))
+	for i := range records {
+		if i > 0 && ok {
+			rest, ok = bytes.CutPrefix(rest, []byte(","))
+		}
+		if !ok {
+			return false
+		}
+		rest, ok = bytes.CutPrefix(rest, []byte(createdItem))
+	}
+	return ok && string(rest) == "]}"
 }
 
 // sortedItems are the entries that are not done with.
