@@ -54,8 +54,8 @@ install-yaml: $(KUSTOMIZE) ## Write everything that a cluster needs into bin/ins
 
 ##@ Check
 .PHONY: test
-test: controlplane elasticsearch contract ## Run every test (TEST_PACKAGES=./internal/... for some).
-	$(GO) test -timeout $(TEST_TIMEOUT) -p $(TEST_JOBS) $(TEST_PACKAGES)
+test: build controlplane elasticsearch contract ## Run every test (TEST_PACKAGES=./internal/... for some).
+	AUDITQUERY_TEST_BINARY=$(BIN)/auditquery $(GO) test -timeout $(TEST_TIMEOUT) -p $(TEST_JOBS) $(TEST_PACKAGES)
 
 .PHONY: verify
 verify: ## Check what needs no test: generated files, formatting, vet, lint, go.mod.
@@ -115,7 +115,7 @@ elasticsearch: ## Fetch Elasticsearch (needs a JDK and Maven).
 	hack/elasticsearch/fetch.sh $(BIN)/elasticsearch
 
 .PHONY: contract
-contract: ## Fetch schemathesis and the original client (needs Python 3.10).
+contract: ## Fetch schemathesis and the clients in Python (needs Python 3.10).
 	test/contract/fetch.sh $(BIN)/contract
 
 .PHONY: clean

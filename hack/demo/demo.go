@@ -9,10 +9,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"auditquery.dev/auditquery/test/certs"
-	"auditquery.dev/auditquery/test/controlplane"
 	"auditquery.dev/auditquery/test/elastic"
-	"auditquery.dev/auditquery/test/process"
+	"auditquery.dev/auditquery/test/stage"
 )
 
 const (
@@ -32,15 +30,10 @@ type demo struct {
 	root  string
 	dir   string
 
-	ca         *certs.CA
-	ingestPort int
-	probePort  int
-	apiPort    int
-	token      string
+	token string
 
 	elastic *elastic.Cluster
-	control *controlplane.ControlPlane
-	server  *process.Process
+	stage   *stage.Stage
 }
 
 // step is a part of the show that can fail.
@@ -65,16 +58,7 @@ func newDemo(store string, out io.Writer) (*demo, error) {
 	if err := os.RemoveAll(d.dir); err != nil {
 		return nil, fmt.Errorf("remove the last demo's state: %w", err)
 	}
-	if err := os.MkdirAll(d.dir, 0o755); err != nil {
-		return nil, err
-	}
-	if d.ca, err = certs.NewCA("auditquery-demo"); err != nil {
-		return nil, err
-	}
-	if err := os.WriteFile(d.path("ca.crt"), d.ca.CertPEM(), 0o644); err != nil {
-		return nil, err
-	}
-	return d, nil
+	return d, os.MkdirAll(d.dir, 0o755)
 }
 
 // do runs one step and says how long it took.
@@ -112,23 +96,16 @@ func (d *demo) serve(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return nil
-	case <-d.server.Exited():
-		return fmt.Errorf("the server ended by itself: %w", d.server.Err())
+	case <-d.stage.Server().Process().Exited():
+		return fmt.Errorf("the server ended by itself: %w", d.stage.Server().Process().Err())
 	}
 }
 
-// stop ends everything. The control plane goes first: kube-apiserver sends its
-// last audit events, for which the receiver must still be there.
+// stop ends everything, the store last.
 func (d *demo) stop() error {
-	const grace = 30 * time.Second
-	ctx, cancel := context.WithTimeout(context.Background(), grace)
-	defer cancel()
 	var errs []error
-	if d.control != nil {
-		errs = append(errs, d.control.Stop())
-	}
-	if d.server != nil {
-		errs = append(errs, d.server.Stop(ctx))
+	if d.stage != nil {
+		errs = append(errs, d.stage.Stop())
 	}
 	if d.elastic != nil {
 		errs = append(errs, d.elastic.Stop())
@@ -143,7 +120,7 @@ func (d *demo) stop() error {
 // whole or not at all: its presence says that everything is ready.
 func (d *demo) writeEnv() error {
 	env := fmt.Sprintf("KUBECONFIG=%s\nAUDITQUERY_CA=%s\nAUDITQUERY_INGEST_URL=%s\nAUDITQUERY_URL=%s\nAUDITQUERY_TOKEN=%s\n",
-		d.path("kubeconfig"), d.path("ca.crt"), d.ingestURL(), d.apiURL(), d.token)
+		d.path("kubeconfig"), d.stage.CAPath(), d.stage.Server().IngestURL(), d.stage.Server().URL(), d.token)
 	if d.elastic != nil {
 		env += fmt.Sprintf("ELASTICSEARCH_URL=%s\n", d.elastic.URL())
 	}

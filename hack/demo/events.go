@@ -35,7 +35,7 @@ as admin: create configmap last-event -n bank
 
 func (d *demo) makeThingsHappen(ctx context.Context) error {
 	for _, user := range []string{"alice", "mallory"} {
-		if err := d.control.WriteKubeconfig(d.path(user+".kubeconfig"), user, "system:authenticated"); err != nil {
+		if err := d.stage.ControlPlane().WriteKubeconfig(d.path(user+".kubeconfig"), user, "system:authenticated"); err != nil {
 			return err
 		}
 	}
@@ -71,9 +71,9 @@ clusters: [{name: demo, cluster: {server: %q, certificate-authority: %q}}]
 users: [{name: nobody, user: {token: this-token-is-no-longer-valid}}]
 contexts: [{name: demo, context: {cluster: demo, user: nobody}}]
 current-context: demo
-`, d.control.URL(), d.path("cluster-ca.crt"))
+`, d.stage.ControlPlane().URL(), d.path("cluster-ca.crt"))
 	return errors.Join(
-		os.WriteFile(d.path("cluster-ca.crt"), d.control.CAPEM(), 0o644),
+		os.WriteFile(d.path("cluster-ca.crt"), d.stage.ControlPlane().CAPEM(), 0o644),
 		os.WriteFile(d.path("badtoken.kubeconfig"), []byte(content), 0o600),
 	)
 }
@@ -89,7 +89,7 @@ func (d *demo) importSample(ctx context.Context) error {
 		return err
 	}
 	command := exec.CommandContext(ctx, d.source("bin", "auditquery"),
-		append([]string{"import", "--cluster-name=" + clusterName, sample.Name()}, d.storeFlags()...)...)
+		append([]string{"import", "--cluster-name=" + clusterName, sample.Name()}, d.stage.StoreArgs()...)...)
 	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
 	output, err := command.CombinedOutput()
 	if err != nil {
@@ -101,7 +101,7 @@ func (d *demo) importSample(ctx context.Context) error {
 // kubectl runs kubectl, as the administrator unless args say otherwise, and
 // returns what it printed.
 func (d *demo) kubectl(ctx context.Context, args ...string) (string, error) {
-	out, _, err := d.control.Kubectl(ctx, args...)
+	out, _, err := d.stage.ControlPlane().Kubectl(ctx, args...)
 	return out, err
 }
 

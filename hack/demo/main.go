@@ -61,7 +61,7 @@ func run(ctx context.Context) (err error) {
 		return nil
 	}
 	d.say("running; look around with\n\n    export KUBECONFIG=%s\n    %s get auditqueries -A\n\nCtrl-C stops everything",
-		d.path("kubeconfig"), d.control.KubectlPath())
+		d.path("kubeconfig"), d.stage.ControlPlane().KubectlPath())
 	return d.serve(ctx)
 }
 

@@ -28,12 +28,12 @@ func (d *demo) awaitEvents(ctx context.Context) error {
 	defer cancel()
 	for i := 0; ; i++ {
 		manifest := fmt.Sprintf(probe, i)
-		if _, _, err := d.control.KubectlInput(ctx, strings.NewReader(manifest), "apply", "-f", "-"); err != nil {
+		if _, _, err := d.stage.ControlPlane().KubectlInput(ctx, strings.NewReader(manifest), "apply", "-f", "-"); err != nil {
 			return err
 		}
 		name := fmt.Sprintf("clusterauditquery/last-event-%d", i)
 		if _, err := d.kubectl(ctx, "wait", "--for=condition=Ready", "--timeout=20s", name); err != nil {
-			return fmt.Errorf("the server does not answer (its log is %s): %w", d.server.LogPath(), err)
+			return fmt.Errorf("the server does not answer (its log is %s): %w", d.stage.Server().LogPath(), err)
 		}
 		returned, err := d.kubectl(ctx, "get", name, "-o", "jsonpath={.status.returned}")
 		if err != nil {
@@ -71,7 +71,7 @@ func (d *demo) applySamples(ctx context.Context) error {
 		for _, condition := range []string{"Ready", "Matched"} {
 			if _, err := d.kubectl(ctx, append([]string{"wait", "--for=condition=" + condition}, args...)...); err != nil {
 				return fmt.Errorf("%s %s did not become %s (the server's log is %s): %w",
-					q.kind, q.name, condition, d.server.LogPath(), err)
+					q.kind, q.name, condition, d.stage.Server().LogPath(), err)
 			}
 		}
 	}
@@ -111,9 +111,9 @@ func (d *demo) show(ctx context.Context) error {
 // showREST asks the original API as its clients do: with a bearer token, at the
 // server's own address.
 func (d *demo) showREST(ctx context.Context) error {
-	url := d.apiURL() + "/v1/audits?limit=1&action=delete&target_resource_type=deployments&dt_from=now-1hour"
+	url := d.stage.Server().URL() + "/v1/audits?limit=1&action=delete&target_resource_type=deployments&dt_from=now-1hour"
 	command := exec.CommandContext(ctx, "curl", "--silent", "--show-error", "--fail-with-body",
-		"--cacert", d.path("ca.crt"), "--header", "@-", url)
+		"--cacert", d.stage.CAPath(), "--header", "@-", url)
 	command.Stdin = strings.NewReader("Authorization: Bearer " + d.token) // not for everybody's eyes, as an argument is
 	out, err := command.CombinedOutput()
 	if err != nil {
@@ -125,7 +125,7 @@ func (d *demo) showREST(ctx context.Context) error {
 	if err := json.Unmarshal(out, &answer); err != nil || len(answer.Audits) != 1 {
 		return fmt.Errorf("curl %s found no audit: %s", url, out)
 	}
-	shown := strings.ReplaceAll(url, d.apiURL(), "$AUDITQUERY_URL")
+	shown := strings.ReplaceAll(url, d.stage.Server().URL(), "$AUDITQUERY_URL")
 	return d.print(`curl --cacert $AUDITQUERY_CA -H "Authorization: Bearer $AUDITQUERY_TOKEN" "`+shown+`"`, string(out)+"\n")
 }
 

@@ -48,8 +48,11 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 // what is wrong with it, or the error to answer.
 func (g *gate) admit(w http.ResponseWriter, req *http.Request) (*request.RequestInfo, error) {
 	info, err := g.resolver.resolve(req)
+	var repeated *repeatedOrgError
 	switch {
-	case errors.Is(err, errRepeatedOrg), errors.Is(err, errBadQuery):
+	case errors.As(err, &repeated):
+		return nil, badParameter(paramOrg, err.Error())
+	case errors.Is(err, errBadQuery):
 		return nil, apierrors.NewBadRequest(err.Error())
 	case err != nil && strings.HasPrefix(req.URL.Path, restOwnPrefix):
 		return nil, notReady()
@@ -67,7 +70,7 @@ func (g *gate) admit(w http.ResponseWriter, req *http.Request) (*request.Request
 		return nil, notAllowed("audit records cannot be watched: list them again with --field-selector from=now-1min, " +
 			"or let an AuditQuery with an interval look for them and watch that: kubectl get auditqueries --watch")
 	case info.Verb == "watch":
-		return nil, apierrors.NewBadRequest("watch: records cannot be watched here; ask again with dt_from")
+		return nil, badParameter("watch", "records cannot be watched here; ask again with dt_from")
 	case !g.resolver.claimants.Ready():
 		return nil, notReady()
 	}
@@ -83,6 +86,16 @@ func derived(header http.Header) bool {
 		}
 	}
 	return false
+}
+
+// badParameter refuses a parameter of the original API, in the words and the form
+// in which its handler refuses others: a client sees no difference.
+func badParameter(name, message string) error {
+	err := apierrors.NewBadRequest(name + ": " + message)
+	err.ErrStatus.Details = &metav1.StatusDetails{Causes: []metav1.StatusCause{{
+		Type: metav1.CauseTypeFieldValueInvalid, Field: name, Message: message,
+	}}}
+	return err
 }
 
 func notAllowed(message string) error {

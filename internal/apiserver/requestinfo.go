@@ -44,10 +44,15 @@ type resolver struct {
 
 var _ request.RequestInfoResolver = (*resolver)(nil)
 
-var (
-	errRepeatedOrg = errors.New("org_id is given more than once")
-	errBadQuery    = errors.New("the query string cannot be read")
-)
+var errBadQuery = errors.New("the query string cannot be read; write % as %25 and ; as %3B")
+
+// repeatedOrgError means that an organisation is named so many times, where the one
+// that is named decides which permission is needed.
+type repeatedOrgError struct{ times int }
+
+func (e *repeatedOrgError) Error() string {
+	return fmt.Sprintf("it is given %d times, and may be given once", e.times)
+}
 
 // NewRequestInfo returns what gate found out, or finds it out.
 func (r *resolver) NewRequestInfo(req *http.Request) (*request.RequestInfo, error) {
@@ -96,7 +101,7 @@ func (r *resolver) ownList(req *http.Request, resource string) (*request.Request
 	}
 	switch orgs := parameters[paramOrg]; {
 	case len(orgs) > 1:
-		return nil, errRepeatedOrg
+		return nil, &repeatedOrgError{times: len(orgs)}
 	case len(orgs) == 1 && orgs[0] != "":
 		if info.Namespace, err = r.claimants.Claimant(orgs[0]); err != nil {
 			return nil, fmt.Errorf("who claims the organisation: %w", err)

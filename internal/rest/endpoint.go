@@ -97,10 +97,12 @@ func commonParameters() []parameter {
 	}
 }
 
+const noSelectors = "these endpoints have no selectors; each field has a parameter of its own"
+
 // refusal refuses the selectors of Kubernetes. An authorizer may have allowed the
 // request only because of them.
 func refusal(name string) parameter {
-	return parameter{name: name, use: refused, description: "these endpoints have no selectors; each field has a parameter of its own"}
+	return parameter{name: name, use: refused, description: noSelectors}
 }
 
 func auditParameters() []parameter {

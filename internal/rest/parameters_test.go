@@ -102,7 +102,7 @@ func TestWrongParametersAreNamed(t *testing.T) {
 		"too many attribute ids":             {path: ownAudits + "?" + many[1:], wantParameter: "attribute_id_list", wantMessage: "more than 1024"},
 		"a field selector":                   {path: allAudits + "?fieldSelector=action%3Ddelete", wantParameter: "fieldSelector"},
 		"a field selector for a name":        {path: allAudits + "?fieldSelector=metadata.name%3Dx", wantParameter: "fieldSelector"},
-		"a label selector":                   {path: ownAudits + "?labelSelector=a%3Db", wantParameter: "fieldSelector"},
+		"a label selector":                   {path: ownAudits + "?labelSelector=a%3Db", wantParameter: "labelSelector"},
 		"a filter that we cannot apply":      {path: ownAudits + "?resources_behind_connector_id=1", wantParameter: "resources_behind_connector_id"},
 		"a page_token that is none":          {path: ownAudits + "?page_token=x", wantParameter: "page_token"},
 		"a query string that is broken":      {path: ownAudits + "?user_id=%zz", wantMessage: "cannot be read"},

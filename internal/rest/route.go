@@ -69,9 +69,11 @@ func authorizedFor(r *http.Request, p place) (string, error) {
 	case !info.IsResourceRequest, info.Verb != "list", info.APIGroup != Group, info.Resource != p.resource,
 		info.Subresource != "", !p.own && info.Namespace != p.namespace:
 		return "", internal(errWrongRequestInfo)
-	case info.Name != "", info.FieldSelector != "", info.LabelSelector != "":
-		// The permission may be for these names only.
-		return "", badRequest("fieldSelector", "these endpoints have no selectors")
+	// The permission may be for what these select only.
+	case info.Name != "", info.FieldSelector != "":
+		return "", badRequest("fieldSelector", noSelectors)
+	case info.LabelSelector != "":
+		return "", badRequest("labelSelector", noSelectors)
 	}
 	return info.Namespace, nil
 }

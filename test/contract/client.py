@@ -1,11 +1,12 @@
 """Runs the generated client of the original API against a server.
 
-Usage: client.py HOST TOKEN < calls.json
+Usage: client.py HOST TOKEN [CA] < calls.json
 
 The calls are a list of {"method", "arguments"}. For each it prints, as JSON in
 one line, what the client made of the answer: {"limit", "records"} with the
 records as dicts, or {"status", "body"} of the exception that it raised. Nothing
-but HOST and TOKEN is set: an existing program changes nothing else.
+but HOST, TOKEN and the file of the CA is set: an existing program changes nothing
+else.
 """
 
 import importlib.util
@@ -37,8 +38,10 @@ def call(api, method, arguments):
 
 
 def main():
-    host, token = sys.argv[1:]
+    host, token, *ca = sys.argv[1:]
     configuration = agilicus_api.Configuration(host=host, access_token=token)
+    if ca:
+        configuration.ssl_ca_cert = ca[0]
     with agilicus_api.ApiClient(configuration) as api_client:
         api = audits_api.AuditsApi(api_client)
         for c in json.load(sys.stdin):

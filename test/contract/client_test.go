@@ -32,24 +32,31 @@ type outcome struct {
 	Body    struct{ Message string }
 }
 
-// calls runs the original client against a host with a token.
-func calls(t *testing.T, host, token string, all []call) []outcome {
+// calls runs the original client against a host with a token and, where it has
+// TLS, the file of the authorities that are trusted.
+func calls(t *testing.T, host, token string, all []call, ca ...string) []outcome {
+	t.Helper()
+	return runScript[call, outcome](t, "client.py", all, append([]string{host, token}, ca...)...)
+}
+
+// runScript gives calls to one of our scripts and reads the outcome of each.
+func runScript[C, O any](t *testing.T, name string, all []C, arguments ...string) []O {
 	t.Helper()
 	stdin, err := json.Marshal(all)
 	if err != nil {
 		t.Fatal(err)
 	}
-	script, err := filepath.Abs("client.py")
+	script, err := filepath.Abs(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := run(t, stdin, script, host, token)
+	out, err := run(t, stdin, append([]string{script}, arguments...)...)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	var outcomes []outcome
+	var outcomes []O
 	for line := range strings.Lines(out) {
-		var o outcome
+		var o O
 		if err := json.Unmarshal([]byte(line), &o); err != nil {
 			t.Fatalf("%v: %s", err, line)
 		}
@@ -222,12 +229,12 @@ func TestTheOriginalClientUnderstandsRefusals(t *testing.T) {
 	}
 }
 
-func TestTheOriginalClientIsTheOneThatIsPinned(t *testing.T) {
+func TestTheClientsAreThoseThatArePinned(t *testing.T) {
 	text, err := os.ReadFile("requirements.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := run(t, nil, "-c", "import importlib.metadata as m; print('agilicus=='+m.version('agilicus')); print('schemathesis=='+m.version('schemathesis'))")
+	out, err := run(t, nil, "-c", "import importlib.metadata as m; [print(n+'=='+m.version(n)) for n in ('agilicus', 'kubernetes', 'schemathesis')]")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ stamp=$({
 
 present() {
 	[ "$(cat "$out/.stamp" 2>/dev/null)" = "$stamp" ] || return 1
-	printf 'contract: schemathesis and the original client are in %s\n' "$out"
+	printf 'contract: schemathesis and the clients are in %s\n' "$out"
 }
 
 if present; then exit 0; fi
@@ -60,4 +60,4 @@ python3 -m venv "$out" >"$log" 2>&1 || {
 }
 printf '%s\n' "$stamp" >"$out/.stamp"
 rm -f "$log"
-printf 'contract: schemathesis and the original client in %s (%ds)\n' "$out" $((SECONDS - start))
+printf 'contract: schemathesis and the clients in %s (%ds)\n' "$out" $((SECONDS - start))

@@ -32,7 +32,7 @@ func TestLinksLeadThroughAStore(t *testing.T) {
 			seen := map[string]int{}
 			next := host + path + "?user_id=bob&limit=7&dt_from=yesterday"
 			for next != "" {
-				next = follow(t, next, seen)
+				next = follow(t, http.DefaultClient, token, next, seen)
 			}
 			if len(seen) != matching {
 				t.Errorf("%d records, want %d", len(seen), matching)
@@ -46,15 +46,16 @@ func TestLinksLeadThroughAStore(t *testing.T) {
 	}
 }
 
-// follow reads a page into seen and returns the address of the next.
-func follow(t *testing.T, address string, seen map[string]int) string {
+// follow reads a page, counts its records by id in seen, and returns the address
+// of the next.
+func follow(t *testing.T, client *http.Client, token, address string, seen map[string]int) string {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	request.Header.Set("Authorization", "Bearer "+token)
-	response, err := http.DefaultClient.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +65,7 @@ func follow(t *testing.T, address string, seen map[string]int) string {
 		t.Fatalf("got %d: %v", response.StatusCode, err)
 	}
 	for _, a := range answer.Audits {
-		seen[a.TargetID]++
+		seen[a.ID.String()]++
 	}
 	reference, ok := strings.CutSuffix(response.Header.Get("Link"), `>; rel="next"`)
 	if !ok {

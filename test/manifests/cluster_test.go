@@ -43,6 +43,7 @@ func TestManifests(t *testing.T) {
 	t.Run("no role is aggregated", func(t *testing.T) { testNothingIsAggregated(t, c) })
 	t.Run("samples apply", func(t *testing.T) { testSamples(t, c) })
 	t.Run("examples of the documentation apply", func(t *testing.T) { testDocumentation(t, c) })
+	t.Run("an authority in the APIServices outlives an apply", func(t *testing.T) { testOverlay(t, c) })
 }
 
 func startCluster(t *testing.T) *cluster {
