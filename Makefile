@@ -66,7 +66,7 @@ lint: $(GOLANGCI_LINT) ## Run the linters.
 	$(GOLANGCI_LINT) run ./...
 
 .PHONY: bench
-bench: build controlplane elasticsearch ## Measure the stores and the controller; takes many minutes.
+bench: build controlplane elasticsearch ## Measure what everything costs; takes some 40 minutes.
 	$(GO) run ./test/bench
 
 ##@ Change

@@ -136,16 +136,18 @@ type CompletedConfig struct{ *completedConfig }
 type completedConfig struct {
 	*Config
 	completed genericapiserver.CompletedConfig
+	leaving   *leaving
 }
 
 // Complete fills in what follows from the rest.
 func (c *Config) Complete() CompletedConfig {
 	resolver := &resolver{inner: genericapiserver.NewRequestInfoResolver(c.generic), claimants: c.dependencies.Tenancy}
 	c.generic.RequestInfoResolver = resolver
-	codecs, lists := c.api.codecs, c.dependencies.Lists
+	codecs, lists, leaves := c.api.codecs, c.dependencies.Lists, &leaving{}
 	c.generic.BuildHandlerChainFunc = func(handler http.Handler, generic *genericapiserver.Config) http.Handler {
 		bounded := boundLists(handler, lists, codecs)
-		return &gate{resolver: resolver, codecs: codecs, next: genericapiserver.DefaultBuildHandlerChain(bounded, generic)}
+		leaves.next = &gate{resolver: resolver, codecs: codecs, next: genericapiserver.DefaultBuildHandlerChain(bounded, generic)}
+		return leaves
 	}
-	return CompletedConfig{&completedConfig{Config: c, completed: c.generic.Complete(c.informers)}}
+	return CompletedConfig{&completedConfig{Config: c, completed: c.generic.Complete(c.informers), leaving: leaves}}
 }

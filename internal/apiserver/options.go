@@ -44,7 +44,9 @@ func NewOptions() *Options {
 	server := genericoptions.NewServerRunOptions()
 	// While a server ends, the endpoints of its Service still name it for a while.
 	server.ShutdownDelayDuration = 10 * time.Second
-	server.ShutdownSendRetryAfter = true
+	// What came after that would be answered 429, which the kube-apiserver passes
+	// on to its client; see leaving.
+	server.ShutdownSendRetryAfter = false
 	serving := genericoptions.NewSecureServingOptions()
 	serving.BindPort = defaultPort
 	serving.HTTP2MaxStreamsPerConnection = http2Streams

@@ -66,7 +66,7 @@ func TestOptionsAreValidatedTogether(t *testing.T) {
 
 func TestDefaultsSuitAServerBehindAProxy(t *testing.T) {
 	o := NewOptions()
-	if o.Serving.HTTP2MaxStreamsPerConnection != 1000 || !o.Server.ShutdownSendRetryAfter || o.Server.ShutdownDelayDuration <= 0 ||
+	if o.Serving.HTTP2MaxStreamsPerConnection != 1000 || o.Server.ShutdownSendRetryAfter || o.Server.ShutdownDelayDuration <= 0 ||
 		!o.Features.EnablePriorityAndFairness || o.Features.EnableProfiling {
 		t.Errorf("%+v %+v %+v", o.Serving.SecureServingOptions, o.Server, o.Features)
 	}

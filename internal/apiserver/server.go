@@ -20,6 +20,7 @@ const name = "auditquery"
 // Server is an API server that is ready to run.
 type Server struct {
 	generic *genericapiserver.GenericAPIServer
+	leaving *leaving
 }
 
 // New makes the server.
@@ -34,15 +35,27 @@ func (c CompletedConfig) New() (*Server, error) {
 	if c.dependencies.REST != nil {
 		installREST(generic, c.dependencies.REST)
 	}
-	tenancy := c.dependencies.Tenancy
 	// The store is no part of this: what hides our API breaks the whole cluster.
-	err = generic.AddReadyzChecks(healthz.NamedCheck("tenancy", func(*http.Request) error {
-		if !tenancy.Ready() {
-			return errors.New("tenants and namespaces have not been read yet")
-		}
-		return nil
-	}))
-	return &Server{generic: generic}, err
+	err = generic.AddReadyzChecks(
+		healthz.NamedCheck("tenancy", c.tenancyRead), healthz.NamedCheck("front-proxy", c.frontProxyKnown))
+	return &Server{generic: generic, leaving: c.leaving}, err
+}
+
+func (c CompletedConfig) tenancyRead(*http.Request) error {
+	if !c.dependencies.Tenancy.Ready() {
+		return errors.New("tenants and namespaces have not been read yet")
+	}
+	return nil
+}
+
+// frontProxyKnown fails until it is known by which authority the kube-apiserver
+// shows itself. Before that, whoever it speaks for would be nobody, and refused.
+func (c CompletedConfig) frontProxyKnown(*http.Request) error {
+	proxy := c.generic.Authentication.RequestHeaderConfig
+	if proxy != nil && len(proxy.CAContentProvider.CurrentCABundleContent()) == 0 {
+		return errors.New("it has not been read yet how the kube-apiserver shows itself")
+	}
+	return nil
 }
 
 func (c CompletedConfig) installRecords(generic *genericapiserver.GenericAPIServer) error {
@@ -68,5 +81,6 @@ func (c CompletedConfig) installRecords(generic *genericapiserver.GenericAPIServ
 
 // Run serves until ctx is done, then until what is in flight is answered.
 func (s *Server) Run(ctx context.Context) error {
+	defer context.AfterFunc(ctx, func() { s.leaving.begun.Store(true) })()
 	return s.generic.PrepareRun().RunWithContext(ctx)
 }

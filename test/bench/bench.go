@@ -8,11 +8,14 @@ import (
 	"path/filepath"
 	"slices"
 
+	"k8s.io/client-go/rest"
+
 	"auditquery.dev/auditquery/internal/query"
 	"auditquery.dev/auditquery/internal/record"
 	"auditquery.dev/auditquery/internal/store/elasticsearch"
 	"auditquery.dev/auditquery/internal/store/sqlite"
 	"auditquery.dev/auditquery/test/elastic"
+	"auditquery.dev/auditquery/test/stage"
 )
 
 // pageRows is how many records a page holds unless a figure says otherwise.
@@ -32,6 +35,11 @@ type bench struct {
 	elastic *elasticsearch.Store
 	sqlite  *sqlite.Store
 	hand    *handWritten
+	// stage is a cluster with servers of ours; reading says how accounts reach it.
+	stage   *stage.Stage
+	reading map[string]*rest.Config
+	// copied is true when the stage has custom resources.
+	copied bool
 	// kubernetes and elasticsearch are their versions, once there were any.
 	kubernetes    string
 	elasticsearch string
@@ -61,7 +69,7 @@ func (b *bench) note(format string, args ...any) {
 // close stops everything and removes what was temporary.
 func (b *bench) close() error {
 	b.progress.clear()
-	var failures []error
+	failures := []error{b.stopStage()}
 	if b.elastic != nil {
 		failures = append(failures, b.elastic.Close())
 	}

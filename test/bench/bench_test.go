@@ -24,6 +24,7 @@ func TestFigureKeepsItsBound(t *testing.T) {
 		"a cost that rounds to its bound": {figure{Value: 1.301, Bound: 1.3}, false, "1.301", "≤ 1.30"},
 		"a rate above its bound":          {figure{Value: 0.95, Bound: 0.9, AtLeast: true}, true, "0.95", "≥ 0.90"},
 		"a rate below its bound":          {figure{Value: 0.899, Bound: 0.9, AtLeast: true}, false, "0.899", "≥ 0.90"},
+		"a figure with a unit":            {figure{Value: 0.291, Bound: 2, Unit: "s"}, true, "0.29 s", "≤ 2.00 s"},
 		"a share above its bound":         {figure{Value: 0.9975, Bound: 0.99, AtLeast: true, Share: true}, true, "99.75 %", "≥ 99.00 %"},
 	} {
 		t.Run(name, func(t *testing.T) {

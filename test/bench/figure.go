@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// figure is one ratio and its bound.
+// figure is one ratio, or what has a unit of its own, and its bound.
 type figure struct {
 	// Name says what is divided by what.
 	Name  string
@@ -17,6 +17,8 @@ type figure struct {
 	AtLeast bool
 	// Share is true for a part of a whole, shown in per cent.
 	Share bool
+	// Unit is that of Value and Bound; "" where a figure is a ratio.
+	Unit string
 	// Medians are the sides as they were measured.
 	Medians string
 }
@@ -64,6 +66,9 @@ func (f figure) Limit() string {
 func (f figure) number(n float64, digits int) string {
 	if f.Share {
 		return fmt.Sprintf("%.*f %%", digits, 100*n)
+	}
+	if f.Unit != "" {
+		return fmt.Sprintf("%.*f %s", digits, n, f.Unit)
 	}
 	return fmt.Sprintf("%.*f", digits, n)
 }

@@ -54,6 +54,8 @@ type handWritten struct {
 	// client is what elasticsearch.NewDefaultClient makes, without its typed
 	// API: Go's default transport, which asks for gzip by itself.
 	client *elastictransport.Client
+	// plain asks for no compression.
+	plain *elastictransport.Client
 }
 
 // handRecord is an Audit as a person declares it.
@@ -108,8 +110,13 @@ func newHandWritten(ctx context.Context, cluster *elastic.Cluster) (*handWritten
 	if err != nil {
 		return nil, err
 	}
+	plain, err := elastictransport.NewClient(elastictransport.WithURLs(address),
+		elastictransport.WithTransport(&http.Transport{DisableCompression: true}))
+	if err != nil {
+		return nil, err
+	}
 	_, err = cluster.Do(ctx, http.MethodPut, "/"+handIndex, []byte(handMapping))
-	return &handWritten{cluster: cluster, client: client}, err
+	return &handWritten{cluster: cluster, client: client, plain: plain}, err
 }
 
 // encoded is a record as two lines of a bulk request.
@@ -145,9 +152,14 @@ func (h *handWritten) count(ctx context.Context) (int64, error) {
 }
 
 // page reads the newest page into structs.
-func (h *handWritten) page(ctx context.Context) (err error) {
+func (h *handWritten) page(ctx context.Context) error { return h.pageBy(ctx, h.client) }
+
+// plainPage is page without compression.
+func (h *handWritten) plainPage(ctx context.Context) error { return h.pageBy(ctx, h.plain) }
+
+func (h *handWritten) pageBy(ctx context.Context, client *elastictransport.Client) (err error) {
 	body := fmt.Sprintf(handQuery, pageRows, monthStart().Format(time.RFC3339), monthEnd().Format(time.RFC3339))
-	response, err := esapi.SearchRequest{Index: []string{handIndex}, Body: strings.NewReader(body)}.Do(ctx, h.client)
+	response, err := esapi.SearchRequest{Index: []string{handIndex}, Body: strings.NewReader(body)}.Do(ctx, client)
 	if err != nil {
 		return err
 	}

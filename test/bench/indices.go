@@ -54,7 +54,7 @@ func (b *bench) merge(ctx context.Context, index string) error {
 		}
 		// A wait that ends before the task does is answered with an error.
 		var status *elastic.StatusError
-		if errors.As(err, &status) && strings.Contains(status.Body, "Timed out") {
+		if errors.As(err, &status) && strings.Contains(strings.ToLower(status.Body), "timed out") {
 			continue
 		}
 		if err != nil {

@@ -1,8 +1,9 @@
-// Command bench measures what the stores and the controller cost, beside the
-// least that could be paid for the same and beside what a person would write.
+// Command bench measures what the stores, the API server and the controller cost,
+// beside the least that could be paid for the same and beside what a person would
+// write.
 //
-// Every figure is a ratio whose two sides were measured in turn in one run, so
-// that it says something on any machine. It ends with exit status 1 if a figure
+// Every figure but a few is a ratio whose two sides were measured in turn in one
+// run, so that it says something on any machine. It ends with exit status 1 if a figure
 // is over its bound.
 //
 //	go run ./test/bench                          all parts, some 20 minutes

@@ -19,7 +19,11 @@ import (
 type samples map[string]float64
 
 func (o *operator) scrape(ctx context.Context) (samples, error) {
-	text, err := fetch(ctx, "http://"+loopback.Address(o.ports.metrics)+"/metrics")
+	return scrapeFrom(ctx, "http://"+loopback.Address(o.ports.metrics)+"/metrics")
+}
+
+func scrapeFrom(ctx context.Context, url string) (samples, error) {
+	text, err := fetch(ctx, url)
 	if err != nil {
 		return nil, fmt.Errorf("read the server's metrics: %w", err)
 	}
@@ -103,8 +107,13 @@ func cpuTime(pid int) (time.Duration, error) {
 	return time.Duration(ticks) * time.Second / ticksPerSecond, nil
 }
 
-func residentBytes(pid int) (int64, error) {
-	text := strings.TrimSuffix(lineOf(fmt.Sprintf("/proc/%d/status", pid), "VmRSS"), " kB")
+func residentBytes(pid int) (int64, error) { return statusBytes(pid, "VmRSS") }
+
+// peakBytes is the most that was ever resident.
+func peakBytes(pid int) (int64, error) { return statusBytes(pid, "VmHWM") }
+
+func statusBytes(pid int, name string) (int64, error) {
+	text := strings.TrimSuffix(lineOf(fmt.Sprintf("/proc/%d/status", pid), name), " kB")
 	kB, err := strconv.ParseInt(text, 10, 64)
 	return kB << 10, err
 }

@@ -141,7 +141,7 @@ func (o *operator) install(ctx context.Context) error {
 
 // startServer starts the server with the rights that it has in a cluster.
 func (o *operator) startServer(ctx context.Context) error {
-	binary, err := o.program()
+	binary, err := o.bench.settings.program(o.root)
 	if err != nil {
 		return err
 	}

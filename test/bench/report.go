@@ -32,6 +32,9 @@ func (r *report) finish(ctx context.Context, b *bench) {
 		"List, Append: our store; no Accept-Encoding; decode: record.DecodeAll into structs",
 		"by hand: an index with plain settings, loaded in random order (in the order of time its searches are far slower), " +
 			"sorted by the search on time and a keyword id, up to 10,000 hits tracked, the Go client with its default transport (Accept-Encoding: gzip), encoding/json into structs",
+		"REST, records: GET /v1/audits and /apis/records.auditquery.dev/v1alpha1/audits with limit=500 and both ends of the window, on the server's own address: " +
+			"HTTP/1.1 over TLS, keep-alive, a ServiceAccount's token; read to its end, not looked at",
+		"identity, gzip: the Accept-Encoding of both sides; a side that asks for gzip also unpacks it",
 		"times are medians (quarters) of the sides, which took turns, after a warm-up",
 	}, b.notes...)
 	r.versions = b.versions()

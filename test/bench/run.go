@@ -25,6 +25,11 @@ func parts() []part {
 		{"append", appendToElasticsearch, false},
 		{"sqlite", pageOfSQLite, true},
 		{"pages", deepPages, true},
+		{"lists", listsOfElasticsearch, true},
+		{"aggregated", throughKubeAPIServer, true},
+		{"load", underLoad, true},
+		{"tenants", tenantsOfElasticsearch, true},
+		{"idle", idle, false},
 		{"controller", standingQueries, false},
 	}
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"time"
 )
 
@@ -20,7 +18,7 @@ const (
 // which things go on meanwhile.
 func standingQueries(ctx context.Context, b *bench) (figures []figure, err error) {
 	// A JVM of 2 GB beside it is no part of what is measured.
-	if err := b.stopElasticsearch(); err != nil {
+	if err := errors.Join(b.stopStage(), b.stopElasticsearch()); err != nil {
 		return nil, err
 	}
 	if err := b.loadSQLite(ctx); err != nil {
@@ -157,16 +155,4 @@ func (b *bench) stopElasticsearch() error {
 		b.cluster = nil
 	}
 	return errors.Join(failures...)
-}
-
-// program is the server: the one that was given, or what `make build` makes.
-func (o *operator) program() (string, error) {
-	path := o.bench.settings.server
-	if path == "" {
-		path = filepath.Join(o.root, "bin", "auditquery")
-	}
-	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("%w: run `make build`", err)
-	}
-	return path, nil
 }
