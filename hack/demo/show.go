@@ -9,25 +9,35 @@ import (
 	"time"
 )
 
-// probe asks for the last of the things that happened, once. kube-apiserver
-// sends its events in the order in which they ended, a batch a second.
+// probe asks once for records that must be there.
 const probe = `apiVersion: auditquery.dev/v1alpha1
 kind: ClusterAuditQuery
 metadata:
   name: last-event-%d
 spec:
-  audits: {targetResourceType: configmaps, targetResourceName: last-event, action: create}
+  %s
   limit: 1
 `
 
-// awaitEvents asks until the last event is there, so that queries that run
-// once find everything. kubectl's own wait polls the condition.
+// arrivals are what must be found before queries that run once find everything: the
+// last of the things that happened (kube-apiserver sends its events in the order in
+// which they ended), the refused token, and what was imported. Elasticsearch shows
+// each index what came a moment later, so that one says nothing of another.
+var arrivals = []string{
+	"audits: {targetResourceType: configmaps, targetResourceName: last-event, action: create}",
+	"authAudits: {eventName: Authentication Request, result: Denied}",
+	"authAudits: {eventName: Login, result: [Failure, Denied]}",
+	"audits: {sourceType: Import}",
+}
+
+// awaitEvents asks until everything has arrived. kubectl's own wait polls the
+// condition.
 func (d *demo) awaitEvents(ctx context.Context) error {
 	const patience = 30 * time.Second
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	for i := 0; ; i++ {
-		manifest := fmt.Sprintf(probe, i)
+	for i, found := 0, 0; found < len(arrivals); i++ {
+		manifest := fmt.Sprintf(probe, i, arrivals[found])
 		if _, _, err := d.stage.ControlPlane().KubectlInput(ctx, strings.NewReader(manifest), "apply", "-f", "-"); err != nil {
 			return err
 		}
@@ -43,9 +53,10 @@ func (d *demo) awaitEvents(ctx context.Context) error {
 			return err
 		}
 		if returned == "1" {
-			return nil
+			found++
 		}
 	}
+	return nil
 }
 
 // sampleQueries are the objects of config/samples.
