@@ -28,8 +28,9 @@ func parts() []part {
 		{"lists", listsOfElasticsearch, true},
 		{"aggregated", throughKubeAPIServer, true},
 		{"load", underLoad, true},
-		{"tenants", tenantsOfElasticsearch, true},
+		// Before the many namespaces of the next part: to know them takes memory.
 		{"idle", idle, false},
+		{"tenants", tenantsOfElasticsearch, true},
 		{"controller", standingQueries, false},
 	}
 }
