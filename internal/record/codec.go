@@ -62,9 +62,11 @@ func Canonical(r Record) ([]byte, error) {
 	base := r.Base()
 	id, ingested := base.ID, base.IngestTime
 	base.ID, base.IngestTime = ID{}, 0
-	data, err := Encode(r)
-	base.ID, base.IngestTime = id, ingested
-	return data, err
+	defer func() { base.ID, base.IngestTime = id, ingested }()
+	if base.Details == nil || isCanonical(base.Details) {
+		return AppendDocument(make([]byte, 0, usualDocument+len(base.Details)), r), nil
+	}
+	return Encode(r)
 }
 
 // SameContent tells whether two stored documents of one kind differ in nothing

@@ -34,6 +34,9 @@ func normalizeDetails(base *Common, changes *Changes) {
 		base.Details = nil
 		return
 	}
+	if !changes.Any() && isCanonical(base.Details) {
+		return
+	}
 	members := splitDetails(base.Details)
 	if changes.Any() || !fits(members, MaxDetailsBytes) {
 		members = dropLarge(members, MaxDetailsBytes-marksReserve, changes)

@@ -6,9 +6,16 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
+// Nearly every document has this size beside its details, and has so few words:
+// with room for them nothing is copied because it grows.
+const (
+	usualDocument = 1024
+	usualWords    = 16
+)
+
 // AppendDocument appends the JSON of a record that passed Normalize: the bytes
 // that Encode returns, at a quarter of its cost, because Normalize has made sure
-// of valid UTF-8 and of compact details. Stores write every record with it.
+// of details in their canonical form. Stores write every record with it.
 func AppendDocument(b []byte, r Record) []byte {
 	switch r := r.(type) {
 	case *Audit:
@@ -47,11 +54,8 @@ func AppendDocument(b []byte, r Record) []byte {
 }
 
 func appendCommon(b []byte, c *Common) []byte {
-	b = append(b, `{"id":"`...)
-	b = AppendID(b, c.ID)
-	b = append(b, `","time":"`...)
-	b = c.Time.append(b)
-	b = append(b, `","ingest_time":"`...)
+	b = appendIdentity(b, c.ID, c.Time)
+	b = append(b, `,"ingest_time":"`...)
 	b = c.IngestTime.append(b)
 	b = append(b, '"')
 	b = appendText(b, `,"source_type":`, c.SourceType)
@@ -69,6 +73,14 @@ func appendCommon(b []byte, c *Common) []byte {
 		b = append(b, c.Details...)
 	}
 	return b
+}
+
+// appendIdentity appends what every document begins with.
+func appendIdentity(b []byte, id ID, at Timestamp) []byte {
+	b = append(b, `{"id":"`...)
+	b = AppendID(b, id)
+	b = append(b, `","time":"`...)
+	return append(at.append(b), '"')
 }
 
 // AppendID appends the 32 hex digits of an id.
@@ -118,10 +130,10 @@ func appendAttributes(b []byte, attributes []Attribute) []byte {
 	return append(b, ']')
 }
 
-// appendQuoted appends valid UTF-8 as a JSON string.
+// appendQuoted appends text as a JSON string. What is not UTF-8 is replaced.
 func appendQuoted(b []byte, text string) []byte {
 	for i := range len(text) {
-		if c := text[i]; c < ' ' || c == '"' || c == '\\' {
+		if !letters[text[i]] {
 			quoted, _ := jsontext.AppendQuote(b, text) // fails on invalid UTF-8 alone
 			return quoted
 		}

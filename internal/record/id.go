@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"hash"
 	"time"
 )
 
@@ -62,17 +61,24 @@ func (id ID) Halves() (high, low int64) {
 	return int64(binary.BigEndian.Uint64(id[:8]) ^ sign), int64(binary.BigEndian.Uint64(id[8:]) ^ sign)
 }
 
-// identity hashes length-prefixed parts, so that no two lists of parts give the
-// same bytes.
-type identity struct{ hash hash.Hash }
+// identity collects length-prefixed parts, so that no two lists of parts give the
+// same bytes, and hashes them.
+type identity struct{ parts []byte }
 
-func newIdentity() identity { return identity{hash: sha256.New()} }
+func newIdentity() identity {
+	const usual = 1024
+	return identity{parts: make([]byte, 0, usual)}
+}
 
 func (i identity) text(part string) identity {
-	var size [8]byte
-	binary.BigEndian.PutUint64(size[:], uint64(len(part)))
-	i.hash.Write(size[:])
-	i.hash.Write([]byte(part))
+	i.parts = binary.BigEndian.AppendUint64(i.parts, uint64(len(part)))
+	i.parts = append(i.parts, part...)
+	return i
+}
+
+func (i identity) bytes(part []byte) identity {
+	i.parts = binary.BigEndian.AppendUint64(i.parts, uint64(len(part)))
+	i.parts = append(i.parts, part...)
 	return i
 }
 
@@ -81,15 +87,15 @@ func (i identity) time(t time.Time) identity {
 }
 
 func (i identity) integer(n int64) identity {
-	var value [8]byte
-	binary.BigEndian.PutUint64(value[:], uint64(n))
-	return i.text(string(value[:]))
+	const size = 8
+	i.parts = binary.BigEndian.AppendUint64(i.parts, size)
+	i.parts = binary.BigEndian.AppendUint64(i.parts, uint64(n))
+	return i
 }
 
 func (i identity) id() ID {
-	var id ID
-	copy(id[:], i.hash.Sum(nil))
-	return id
+	sum := sha256.Sum256(i.parts)
+	return ID(sum[:len(ID{})])
 }
 
 // BulkID is the identity of a record that its sender named. created is the
@@ -104,5 +110,5 @@ func BulkID(kind Kind, sender, uniqueID string, created time.Time) ID {
 // file. Reading the same file again gives the same ids.
 func ContentID(kind Kind, canonical []byte, occurrence int) ID {
 	return newIdentity().text(string(kind)).text("content").text(identityVersion).
-		text(string(canonical)).integer(int64(occurrence)).id()
+		bytes(canonical).integer(int64(occurrence)).id()
 }

@@ -84,17 +84,9 @@ func KubernetesRecords(event *auditv1.Event, options KubernetesOptions) ([]Recor
 		return nil, SkipOwn, nil
 	}
 	e := eventReader{Event: event, options: options}
-	audit, err := e.audit()
-	if err != nil {
-		return nil, SkipNone, err
-	}
-	records := []Record{audit}
+	records := []Record{e.audit()}
 	if name := e.authEventName(); name != "" {
-		auth, err := e.authAudit(name)
-		if err != nil {
-			return nil, SkipNone, err
-		}
-		records = append(records, auth)
+		records = append(records, e.authAudit(name))
 	}
 	return records, SkipNone, nil
 }

@@ -40,11 +40,7 @@ const (
 )
 
 // common fills what both kinds of record have.
-func (e eventReader) common(kind Kind) (Common, error) {
-	details, err := e.details()
-	if err != nil {
-		return Common{}, err
-	}
+func (e eventReader) common(kind Kind) Common {
 	return Common{
 		ID:         eventID(kind, e.Event, e.options.cluster()),
 		Time:       e.time(),
@@ -57,15 +53,12 @@ func (e eventReader) common(kind Kind) (Common, error) {
 		UserAgent:  scrubBounded(e.UserAgent),
 		TokenID:    credentialID(e.User),
 		TraceID:    string(e.AuditID),
-		Details:    details,
-	}, nil
+		Details:    e.details(),
+	}
 }
 
-func (e eventReader) audit() (*Audit, error) {
-	common, err := e.common(KindAudit)
-	if err != nil {
-		return nil, err
-	}
+func (e eventReader) audit() *Audit {
+	common := e.common(KindAudit)
 	a := &Audit{
 		Common:              common,
 		Action:              e.Verb,
@@ -87,7 +80,7 @@ func (e eventReader) audit() (*Audit, error) {
 	if user := e.ImpersonatedUser; user != nil {
 		a.Attributes = []Attribute{{Type: AttributeImpersonatedUser, ID: user.Username, Name: user.Username}}
 	}
-	return a, nil
+	return a
 }
 
 func withSubresource(ref *auditv1.ObjectReference) string {
@@ -179,9 +172,11 @@ func (e eventReader) isDryRun() bool {
 			return true
 		}
 	}
+	if e.RequestObject == nil || (e.Verb != "delete" && e.Verb != "deletecollection") {
+		return false
+	}
 	var options metav1.DeleteOptions
-	return (e.Verb == "delete" || e.Verb == "deletecollection") &&
-		readBody(e.RequestObject, &options) && options.Kind == "DeleteOptions" && len(options.DryRun) > 0
+	return readBody(e.RequestObject, &options) && options.Kind == "DeleteOptions" && len(options.DryRun) > 0
 }
 
 // sourceIP is the last address that is not a trusted proxy: the client chooses

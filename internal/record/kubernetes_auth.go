@@ -29,11 +29,8 @@ func (e eventReader) authEventName() string {
 // it is, as far as the event says, as upstream_user_id, with its namespace as
 // login_org_id; the token's own id as token_id. A TokenReview says whose token
 // it was only at level RequestResponse; below it the result is that of the call.
-func (e eventReader) authAudit(name string) (*AuthAudit, error) {
-	common, err := e.common(KindAuthAudit)
-	if err != nil {
-		return nil, err
-	}
+func (e eventReader) authAudit(name string) *AuthAudit {
+	common := e.common(KindAuthAudit)
 	a := &AuthAudit{
 		Common:          common,
 		OrgName:         e.namespace(),
@@ -52,7 +49,7 @@ func (e eventReader) authAudit(name string) (*AuthAudit, error) {
 		e.fillTokenReview(a)
 	}
 	a.Event = a.Result
-	return a, nil
+	return a
 }
 
 func (e eventReader) fillTokenRequest(a *AuthAudit) {

@@ -263,6 +263,15 @@ func DecodeEvent(data []byte, limits DecodeLimits) (*auditv1.Event, error) {
 }
 
 func decodeEvent(data []byte, depth int) (*auditv1.Event, error) {
+	if event, ok := scanEvent(data, depth); ok {
+		return event, nil
+	}
+	return decodeAnyEvent(data, depth)
+}
+
+// decodeAnyEvent decodes an event that need not look like a kube-apiserver's, and
+// says what is wrong with what is none.
+func decodeAnyEvent(data []byte, depth int) (*auditv1.Event, error) {
 	if !shallow(data, depth) {
 		return nil, fmt.Errorf("%w: more than %d levels", ErrEventTooDeep, depth)
 	}

@@ -1,7 +1,6 @@
 package record
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"unicode"
@@ -26,15 +25,15 @@ func (e eventReader) describe() string {
 	d, object := e.deed(), e.object()
 	switch {
 	case e.Stage == auditv1.StagePanic:
-		return fmt.Sprintf("%s failed to %s %s: the server panicked%s", who, d.infinitive, object, code)
+		return who + " failed to " + d.infinitive + " " + object + ": the server panicked" + code
 	case e.outcome() == OutcomeDenied:
-		return fmt.Sprintf("%s was not allowed to %s %s%s", who, d.infinitive, object, code)
+		return who + " was not allowed to " + d.infinitive + " " + object + code
 	case e.outcome() == OutcomeFailure:
-		return fmt.Sprintf("%s failed to %s %s%s", who, d.infinitive, object, code)
+		return who + " failed to " + d.infinitive + " " + object + code
 	case isSession(e.Event) && e.Stage == auditv1.StageResponseStarted:
-		return fmt.Sprintf("%s %s %s", who, d.past, object)
+		return who + " " + d.past + " " + object
 	default:
-		return fmt.Sprintf("%s %s %s%s", who, d.past, object, code)
+		return who + " " + d.past + " " + object + code
 	}
 }
 
@@ -58,7 +57,7 @@ func (e eventReader) codeSuffix() string {
 		suffix = ", as a dry run"
 	}
 	if code := responseCode(e.Event); code != 0 {
-		suffix += fmt.Sprintf(" (%d)", code)
+		suffix += " (" + strconv.FormatInt(code, 10) + ")"
 	}
 	return suffix
 }
@@ -142,10 +141,23 @@ func prefixed(prefix, text string) string {
 // inSentence shortens a name, and quotes it if it could pass for other words.
 func inSentence(name string) string {
 	name = clipName(name)
+	if isOneWord(name) { // nearly always
+		return name
+	}
 	if strings.ContainsFunc(name, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) || r == '"' }) {
 		return strconv.Quote(name)
 	}
 	return name
+}
+
+// isOneWord tells whether a name has only printable ASCII and no quotes.
+func isOneWord(name string) bool {
+	for i := range len(name) {
+		if c := name[i]; c <= ' ' || c >= 0x7f || c == '"' {
+			return false
+		}
+	}
+	return true
 }
 
 func clipName(name string) string {

@@ -34,6 +34,15 @@ func (e *FieldError) Error() string { return e.Field + " " + e.Problem }
 // imported as often as one likes and gives the same records each time, which are
 // told from the originals by their source_type. The record is not normalised.
 func DecodeOwn(data []byte) (Record, error) {
+	if r, ok := scanOwn(data); ok {
+		return r, nil
+	}
+	return decodeAnyOwn(data)
+}
+
+// decodeAnyOwn decodes a record that need not look like others, and says what is
+// wrong with what is none.
+func decodeAnyOwn(data []byte) (Record, error) {
 	document, err := Sniff(data)
 	if err != nil {
 		return nil, err
@@ -42,10 +51,7 @@ func DecodeOwn(data []byte) (Record, error) {
 	if r == nil {
 		return nil, unknownDocument("%s is no record of ours", document)
 	}
-	fields := map[string]Field{}
-	for _, f := range Fields(r.Kind()) {
-		fields[f.Name] = f
-	}
+	fields := ownFields[r.Kind()]
 	timed := false
 	err = eachMember(data, "", func(name string, value jsontext.Value) error {
 		f, ok := fields[name]
@@ -66,9 +72,14 @@ func DecodeOwn(data []byte) (Record, error) {
 	if !timed {
 		return nil, &FieldError{Field: "time", Problem: "is missing"}
 	}
+	return fromSender(r), nil
+}
+
+// fromSender takes away what a sender has no say in.
+func fromSender(r Record) Record {
 	base := r.Base()
 	base.ID, base.IngestTime, base.SourceType = ID{}, 0, SourceImport
-	return r, nil
+	return r
 }
 
 func setField(at any, name string, value jsontext.Value) error {

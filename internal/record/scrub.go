@@ -1,9 +1,6 @@
 package record
 
-import (
-	"slices"
-	"strings"
-)
+import "strings"
 
 // Redacted stands where a secret was. It needs no escaping in a URI or in JSON.
 const Redacted = "REDACTED"
@@ -35,49 +32,66 @@ func settle(text string, scrub func(string) string) string {
 
 // secretSuffixes end the names of things that hold a secret. Names are compared
 // in lower case without punctuation: access_token, accessToken, X-Access-Token.
-func secretSuffixes() []string {
-	return []string{
-		"token", "password", "passwd", "passphrase", "secret", "apikey", "secretkey", "accesskey", "privatekey",
-		"authorization", "tlskey", "clientkeydata", "pwd", "signature", "credential", "jwt", "assertion", "cookie",
+var secretSuffixes = [...]string{
+	"token", "password", "passwd", "passphrase", "secret", "apikey", "secretkey", "accesskey", "privatekey",
+	"authorization", "tlskey", "clientkeydata", "pwd", "signature", "credential", "jwt", "assertion", "cookie",
+}
+
+// secretEnds are the last letters of those.
+var secretEnds = secretEndsTable()
+
+func secretEndsTable() (table [256]bool) {
+	for _, suffix := range secretSuffixes {
+		table[suffix[len(suffix)-1]] = true
 	}
+	return table
 }
 
 // isSecretName tells whether a parameter, header or member of this name holds a
 // secret. Paging tokens do not open anything.
 func isSecretName(name string) bool {
-	plain := plainName(name)
-	switch plain {
-	case "pagetoken", "nextpagetoken", "continuetoken":
+	var room [64]byte
+	plain := appendPlainName(room[:0], name)
+	switch string(plain) {
+	case "", "pagetoken", "nextpagetoken", "continuetoken":
 		return false
 	case "auth", "sig", "pass", "refresh", "key0":
 		return true
 	}
-	return slices.ContainsFunc(secretSuffixes(), func(suffix string) bool { return strings.HasSuffix(plain, suffix) })
-}
-
-// isPasswordName tells whether a name so surely means a secret that even prose
-// after it is taken for one.
-func isPasswordName(name string) bool {
-	plain := plainName(name)
-	for _, suffix := range []string{"password", "passwd", "passphrase"} {
-		if strings.HasSuffix(plain, suffix) {
+	if !secretEnds[plain[len(plain)-1]] { // nearly always
+		return false
+	}
+	for _, suffix := range secretSuffixes {
+		if hasSuffix(plain, suffix) {
 			return true
 		}
 	}
 	return false
 }
 
-func plainName(name string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r >= 'A' && r <= 'Z':
-			return r - 'A' + 'a'
-		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
-			return r
-		default:
-			return -1
+// isPasswordName tells whether a name so surely means a secret that even prose
+// after it is taken for one.
+func isPasswordName(name string) bool {
+	var room [64]byte
+	plain := appendPlainName(room[:0], name)
+	return hasSuffix(plain, "password") || hasSuffix(plain, "passwd") || hasSuffix(plain, "passphrase")
+}
+
+func hasSuffix(plain []byte, suffix string) bool {
+	return len(plain) >= len(suffix) && string(plain[len(plain)-len(suffix):]) == suffix
+}
+
+// appendPlainName appends the letters and digits of a name, in lower case.
+func appendPlainName(b []byte, name string) []byte {
+	for i := range len(name) {
+		switch c := name[i]; {
+		case c >= 'A' && c <= 'Z':
+			b = append(b, c-'A'+'a')
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9':
+			b = append(b, c)
 		}
-	}, name)
+	}
+	return b
 }
 
 // looksSecret tells random-looking text from words: it is long, or mixes digits

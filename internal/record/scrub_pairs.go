@@ -38,13 +38,18 @@ func scrubPairs(text string) string {
 
 // nameBefore returns the name that ends before a separator, without its quotes.
 func nameBefore(text string) string {
-	text = strings.TrimRight(text, " \t\r\n")
-	text = strings.TrimRight(text, `\"'`)
-	start := len(text)
+	end := len(text)
+	for end > 0 && isSpace(text[end-1]) {
+		end--
+	}
+	for end > 0 && (text[end-1] == '\\' || text[end-1] == '"' || text[end-1] == '\'') {
+		end--
+	}
+	start := end
 	for start > 0 && isNameByte(text[start-1]) {
 		start--
 	}
-	return text[start:]
+	return text[start:end]
 }
 
 func isNameByte(b byte) bool {

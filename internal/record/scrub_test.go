@@ -1,6 +1,7 @@
 package record
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -168,6 +169,29 @@ func TestScrubJSONRefusesWhatIsNotOneValue(t *testing.T) {
 	}
 }
 
+// checkTraces compares the short way with looking for each form of a secret.
+func checkTraces(t *testing.T, text string) {
+	t.Helper()
+	if got, want := ScrubText(text), settle(text, scrubEachForm); got != want {
+		t.Errorf("%q became %q, want %q", text, got, want)
+	}
+}
+
+func TestNoFormOfASecretIsOverlooked(t *testing.T) {
+	forms := []string{
+		"-----BEGIN PRIVATE KEY-----", "LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0t", fakeJWT, "ZXlKaGJHY2lPaUpTVXpJMU5pSXNJ",
+		"ghp_0123456789abcdefghijABCD", "gho_0123456789abcdefghijABCD", "ghu_0123456789abcdefghijABCD", "ghs_0123456789abcdefghijABCD",
+		"ghr_0123456789abcdefghijABCD", "github_pat_0123456789abcdefghijABCD", "glpat-0123456789abcdefghij", "xoxb-0123456789abc",
+		"Bearer abc12345", "BASIC abc12345=", "negotiate abc12345", "Digest abc12345", "baS\u0130c abc12345", "nego\u0130iate",
+		"https://bob:hunter2@example.org", "password=hunter2", "password: hunter2", "--password hunter2", "harmless words",
+	}
+	for _, form := range forms {
+		for _, around := range []string{"%s", "a %s", "a,%s b", "é %s", "\t%s\n", "(%s)", "-%s", "a=%s", "\xff%s", "x %s %[1]s"} {
+			checkTraces(t, fmt.Sprintf(around, form))
+		}
+	}
+}
+
 func FuzzScrub(f *testing.F) {
 	for _, seed := range []string{
 		"/x?token=abc&command=a&command=b", "Authorization: Bearer " + fakeJWT, "password: 'a' --token b=c",
@@ -177,6 +201,7 @@ func FuzzScrub(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
+		checkTraces(t, text)
 		for name, scrub := range map[string]func(string) string{"text": ScrubText, "URI": ScrubURI} {
 			once := scrub(text)
 			if twice := scrub(once); twice != once {

@@ -29,6 +29,18 @@ func ScrubText(text string) string {
 }
 
 func scrubTextOnce(text string) string {
+	switch tracesIn(text) {
+	case noTraces:
+		return text
+	case pairsAlone:
+		return scrubPairs(text)
+	default:
+		return scrubEachForm(text)
+	}
+}
+
+// scrubEachForm looks for each form of a secret.
+func scrubEachForm(text string) string {
 	if strings.Contains(text, "PRIVATE KEY") {
 		text = privateKeyPattern.ReplaceAllString(text, Redacted)
 	}

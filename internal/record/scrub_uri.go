@@ -31,28 +31,55 @@ func scrubURIOnce(uri string, depth int) string {
 }
 
 func scrubPath(path string, depth int) string {
-	segments := strings.Split(path, "/")
-	for i, segment := range segments {
-		segments[i] = scrubEscaped(segment, url.PathUnescape, url.PathEscape, depth)
+	var out replacer
+	for start := 0; start <= len(path); {
+		end := start + indexOrEnd(path[start:], "/")
+		out.replace(path, start, end, scrubEscaped(path[start:end], url.PathUnescape, url.PathEscape, depth))
+		start = end + 1
 	}
-	return strings.Join(segments, "/")
+	return out.rest(path)
 }
 
 // scrubParameters scrubs what follows the path, delimiters included. Servers
 // disagree on which of them separate, so all of them do.
 func scrubParameters(query string, depth int) string {
-	var out strings.Builder
+	var out replacer
 	commands := 0
-	for query != "" {
-		end := strings.IndexAny(query[1:], "?&;#") + 1
-		if end == 0 {
-			end = len(query)
+	for start := 0; start < len(query); {
+		start++ // the delimiter
+		end := len(query)
+		if length := strings.IndexAny(query[start:], "?&;#"); length >= 0 {
+			end = start + length
 		}
-		out.WriteByte(query[0])
-		out.WriteString(scrubParameter(query[1:end], &commands, depth))
-		query = query[end:]
+		out.replace(query, start, end, scrubParameter(query[start:end], &commands, depth))
+		start = end
 	}
-	return out.String()
+	return out.rest(query)
+}
+
+// replacer replaces parts of a text, in order, and copies nothing until one of
+// them differs.
+type replacer struct {
+	out    strings.Builder
+	copied int
+}
+
+func (r *replacer) replace(text string, start, end int, with string) {
+	if text[start:end] == with {
+		return
+	}
+	r.out.WriteString(text[r.copied:start])
+	r.out.WriteString(with)
+	r.copied = end
+}
+
+// rest returns the text with what was replaced.
+func (r *replacer) rest(text string) string {
+	if r.copied == 0 {
+		return text
+	}
+	r.out.WriteString(text[r.copied:])
+	return r.out.String()
 }
 
 func scrubParameter(parameter string, commands *int, depth int) string {
@@ -73,7 +100,11 @@ func scrubParameter(parameter string, commands *int, depth int) string {
 		}
 		return name + "=" + Redacted
 	default:
-		return name + "=" + scrubEscaped(value, url.QueryUnescape, url.QueryEscape, depth)
+		scrubbed := scrubEscaped(value, url.QueryUnescape, url.QueryEscape, depth)
+		if scrubbed == value {
+			return parameter
+		}
+		return name + "=" + scrubbed
 	}
 }
 

@@ -138,7 +138,7 @@ func readHeader(data []byte) (documentHeader, error) {
 	return h, nil
 }
 
-func syntaxError(dec *jsontext.Decoder, err error) error {
+func syntaxError(dec *jsontext.Decoder, err error) *SyntaxError {
 	offset := dec.InputOffset()
 	var syntactic *jsontext.SyntacticError
 	if errors.As(err, &syntactic) {

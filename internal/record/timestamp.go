@@ -75,7 +75,7 @@ func (t *Timestamp) UnmarshalText(text []byte) error {
 
 // parseFixed reads the form that we write ourselves. Documents of a page hold
 // two of them each, and time.Parse is a tenth of the cost of decoding a page.
-func parseFixed(s []byte) (Timestamp, bool) {
+func parseFixed[T string | []byte](s T) (Timestamp, bool) {
 	if len(s) != len(timestampLayout) || s[4] != '-' || s[7] != '-' || s[10] != 'T' ||
 		s[13] != ':' || s[16] != ':' || s[19] != '.' || s[26] != 'Z' {
 		return 0, false
@@ -92,9 +92,10 @@ func parseFixed(s []byte) (Timestamp, bool) {
 }
 
 // number reads unsigned decimal digits; -1 when there is anything else.
-func number(digits []byte) int {
+func number[T string | []byte](digits T) int {
 	n := 0
-	for _, d := range digits {
+	for i := range len(digits) {
+		d := digits[i]
 		if d < '0' || d > '9' {
 			return -1
 		}

@@ -64,11 +64,20 @@ func splitWords(text string) []string { return slices.Collect(eachWord(text)) }
 func eachWord(text string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for word := range strings.FieldsFuncSeq(text, separates) {
-			if !yield(cutAt(strings.Map(unicode.ToLower, word), MaxWordBytes)) {
+			if !yield(cutAt(lower(word), MaxWordBytes)) {
 				return
 			}
 		}
 	}
+}
+
+func lower(word string) string {
+	for i := range len(word) {
+		if c := word[i]; c >= utf8.RuneSelf || (c >= 'A' && c <= 'Z') {
+			return strings.Map(unicode.ToLower, word)
+		}
+	}
+	return word // nearly always
 }
 
 func separates(r rune) bool {

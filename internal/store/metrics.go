@@ -15,6 +15,7 @@ type ReadWriter interface {
 	Reader
 	BatchReader
 	Writer
+	PreparedWriter
 }
 
 // measured is a store whose operations are counted and timed.
@@ -27,8 +28,9 @@ type measured struct {
 // Measure returns s with metrics:
 //
 //   - auditquery_store_operation_duration_seconds{operation, result}: operation
-//     is list, get, count, search or append; result is ok, the reason of an
-//     error, or unknown. A search counts once, with the worst of its answers.
+//     is list, get, count, search or append, prepared or not; result is ok, the
+//     reason of an error, or unknown. A search counts once, with the worst of
+//     its answers.
 //   - auditquery_store_appended_records_total{result}: what became of records.
 func Measure(s ReadWriter, registerer prometheus.Registerer) (ReadWriter, error) {
 	m := &measured{
@@ -96,9 +98,26 @@ func (m *measured) Search(ctx context.Context, questions []Question) []Answer {
 func (m *measured) Append(ctx context.Context, records []record.Record) ([]Outcome, error) {
 	began := time.Now()
 	outcomes, err := m.ReadWriter.Append(ctx, records)
-	m.observe("append", began, err)
-	for _, outcome := range outcomes {
-		m.records.WithLabelValues(outcome.Result.String()).Inc()
-	}
+	m.appended(began, outcomes, err)
 	return outcomes, err
+}
+
+func (m *measured) AppendPrepared(ctx context.Context, records []record.Prepared) ([]Outcome, error) {
+	began := time.Now()
+	outcomes, err := m.ReadWriter.AppendPrepared(ctx, records)
+	m.appended(began, outcomes, err)
+	return outcomes, err
+}
+
+func (m *measured) appended(began time.Time, outcomes []Outcome, err error) {
+	m.observe("append", began, err)
+	var counts [Failed + 1]int
+	for _, outcome := range outcomes {
+		counts[outcome.Result]++
+	}
+	for result, count := range counts {
+		if count > 0 {
+			m.records.WithLabelValues(Result(result).String()).Add(float64(count))
+		}
+	}
 }

@@ -29,6 +29,10 @@ func (s *scripted) Append(context.Context, []record.Record) ([]store.Outcome, er
 	return s.outcomes, s.err
 }
 
+func (s *scripted) AppendPrepared(context.Context, []record.Prepared) ([]store.Outcome, error) {
+	return s.outcomes, s.err
+}
+
 func TestMeasureCountsWhatHappened(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	backend := &scripted{outcomes: []store.Outcome{{Result: store.Stored}, {Result: store.Stored}, {Result: store.Collision}}}
@@ -36,8 +40,13 @@ func TestMeasureCountsWhatHappened(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Append(t.Context(), nil); err != nil {
-		t.Fatal(err)
+	for _, add := range []func() ([]store.Outcome, error){
+		func() ([]store.Outcome, error) { return s.Append(t.Context(), nil) },
+		func() ([]store.Outcome, error) { return s.AppendPrepared(t.Context(), nil) },
+	} {
+		if outcomes, err := add(); err != nil || len(outcomes) != len(backend.outcomes) {
+			t.Fatalf("the outcomes %v or the error %v did not pass through", outcomes, err)
+		}
 	}
 	backend.err = &store.Error{Reason: store.Timeout, Op: "list"}
 	if _, err := s.List(t.Context(), query.Query{}); !store.IsTimeout(err) {
@@ -51,15 +60,15 @@ func TestMeasureCountsWhatHappened(t *testing.T) {
 	want := `
 # HELP auditquery_store_appended_records_total What became of records that were sent to the record store.
 # TYPE auditquery_store_appended_records_total counter
-auditquery_store_appended_records_total{result="collision"} 1
-auditquery_store_appended_records_total{result="stored"} 2
+auditquery_store_appended_records_total{result="collision"} 2
+auditquery_store_appended_records_total{result="stored"} 4
 `
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "auditquery_store_appended_records_total"); err != nil {
 		t.Error(err)
 	}
-	for _, labels := range [][2]string{{"append", "ok"}, {"list", "timeout"}, {"search", "unavailable"}} {
-		if !observed(t, registry, labels[0], labels[1]) {
-			t.Errorf("no duration of %s with result %s", labels[0], labels[1])
+	for labels, want := range map[[2]string]uint64{{"append", "ok"}: 2, {"list", "timeout"}: 1, {"search", "unavailable"}: 1} {
+		if got := observed(t, registry, labels[0], labels[1]); got != want {
+			t.Errorf("%d durations of %s with result %s, want %d", got, labels[0], labels[1], want)
 		}
 	}
 	if _, err := store.Measure(backend, registry); err == nil {
@@ -67,8 +76,8 @@ auditquery_store_appended_records_total{result="stored"} 2
 	}
 }
 
-// observed tells whether exactly one operation was timed with these labels.
-func observed(t *testing.T, registry *prometheus.Registry, operation, result string) bool {
+// observed is how many operations were timed with these labels.
+func observed(t *testing.T, registry *prometheus.Registry, operation, result string) uint64 {
 	t.Helper()
 	families, err := registry.Gather()
 	if err != nil {
@@ -81,9 +90,9 @@ func observed(t *testing.T, registry *prometheus.Registry, operation, result str
 				labels[pair.GetName()] = pair.GetValue()
 			}
 			if labels["operation"] == operation && labels["result"] == result {
-				return metric.GetHistogram().GetSampleCount() == 1
+				return metric.GetHistogram().GetSampleCount()
 			}
 		}
 	}
-	return false
+	return 0
 }

@@ -58,6 +58,13 @@ type Writer interface {
 	Append(ctx context.Context, records []record.Record) ([]Outcome, error)
 }
 
+// PreparedWriter stores records that were prepared before, as a spool keeps them.
+type PreparedWriter interface {
+	// AppendPrepared is Append for prepared records: the same outcomes, the
+	// same error. Documents and words are read during the call only.
+	AppendPrepared(ctx context.Context, records []record.Prepared) ([]Outcome, error)
+}
+
 // Page is a part of an answer.
 type Page struct {
 	// Documents are records as JSON, newest first, as record.Encode writes

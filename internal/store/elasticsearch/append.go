@@ -20,9 +20,18 @@ const (
 
 // Append stores records and returns one outcome each, in order.
 func (s *Store) Append(ctx context.Context, records []record.Record) ([]store.Outcome, error) {
-	outcomes := make([]store.Outcome, len(records))
-	for _, group := range s.groups(ctx, records, outcomes) {
-		s.appendGroup(ctx, records, group, outcomes)
+	return s.append(ctx, &plainInput{records: records})
+}
+
+// AppendPrepared is Append for prepared records: nothing of them is decoded.
+func (s *Store) AppendPrepared(ctx context.Context, records []record.Prepared) ([]store.Outcome, error) {
+	return s.append(ctx, preparedInput(records))
+}
+
+func (s *Store) append(ctx context.Context, in input) ([]store.Outcome, error) {
+	outcomes := make([]store.Outcome, in.len())
+	for _, group := range s.groups(ctx, in, outcomes) {
+		s.appendGroup(ctx, in, group, outcomes)
 	}
 	return outcomes, nothingKnown(outcomes)
 }
@@ -47,9 +56,10 @@ type group struct {
 	places []int
 }
 
-// groups sorts records by the index that they go to. What no index can be found
-// for has failed.
-func (s *Store) groups(ctx context.Context, records []record.Record, outcomes []store.Outcome) []*group {
+// groups sorts records by the index that they go to. What no store can take is
+// rejected before an index is made for it; what no index can be found for has
+// failed.
+func (s *Store) groups(ctx context.Context, in input, outcomes []store.Outcome) []*group {
 	type day struct {
 		kind record.Kind
 		day  int64
@@ -57,15 +67,20 @@ func (s *Store) groups(ctx context.Context, records []record.Record, outcomes []
 	var ordered []*group
 	byDay, byIndex := map[day]*group{}, map[string]*group{}
 	failed := map[day]error{}
-	for i, r := range records {
-		at := day{kind: r.Kind(), day: int64(r.Base().Time) / dayMicros}
+	for i := range in.len() {
+		kind, instant := in.at(i)
+		if err := in.check(i); err != nil {
+			outcomes[i] = store.Outcome{Result: store.Rejected, Err: rejected(kind, err.Error())}
+			continue
+		}
+		at := day{kind: kind, day: int64(instant) / dayMicros}
 		if err, ok := failed[at]; ok {
 			outcomes[i] = store.Outcome{Result: store.Failed, Err: err}
 			continue
 		}
 		g, ok := byDay[at]
 		if !ok {
-			index, err := s.maker.indexFor(ctx, at.kind, r.Base().Time.Time())
+			index, err := s.maker.indexFor(ctx, at.kind, instant.Time())
 			if err != nil {
 				failed[at] = explain("append "+string(at.kind), err)
 				outcomes[i] = store.Outcome{Result: store.Failed, Err: failed[at]}
@@ -84,10 +99,10 @@ func (s *Store) groups(ctx context.Context, records []record.Record, outcomes []
 }
 
 // appendGroup encodes and sends the records of one index in bounded parts.
-func (s *Store) appendGroup(ctx context.Context, records []record.Record, g *group, outcomes []store.Outcome) {
+func (s *Store) appendGroup(ctx context.Context, in input, g *group, outcomes []store.Outcome) {
 	b := newBulk(g, len(g.places))
 	for n, place := range g.places {
-		if err := b.add(place, records[place]); err != nil {
+		if err := b.add(place, in); err != nil {
 			outcomes[place] = store.Outcome{Result: store.Rejected, Err: rejected(g.kind, err.Error())}
 			continue
 		}
@@ -111,8 +126,6 @@ type bulk struct {
 	kind    record.Kind
 	body    []byte
 	entries []entry
-	// words is room for those of one record.
-	words []string
 }
 
 // entry is where a record is in a bulk's body: its two lines, and in the second
@@ -140,23 +153,23 @@ func (b *bulk) makeRoom() {
 // that passed record.Normalize can't.
 var errBrokenLine = errors.New("the record holds a line break where JSON has none; it was not normalised")
 
-// add encodes a record, once.
-func (b *bulk) add(place int, r record.Record) error {
-	id := r.Base().ID
+// add writes a record, once.
+func (b *bulk) add(place int, in input) error {
+	id := in.id(place)
 	e := entry{place: place, id: id, start: len(b.body)}
 	b.body = append(b.body, `{"create":{"_id":"`...)
 	b.body = record.AppendID(b.body, id)
 	b.body = append(b.body, "\"}}\n"...)
 	e.document = len(b.body)
-	b.body = record.AppendDocument(b.body, r)
-	e.documentEnd = len(b.body) - 1
+	body, words := in.document(b.body, place)
+	e.documentEnd = len(body) - 1
+	high, low := id.Halves()
+	b.body = appendIndexed(body[:e.documentEnd], words, high, low)
 	if bytes.IndexByte(b.body[e.document:], '\n') >= 0 {
 		b.body = b.body[:e.start]
 		return errBrokenLine
 	}
-	high, low := id.Halves()
-	b.words = record.AppendWords(b.words, r)
-	b.body = append(appendIndexed(b.body[:e.documentEnd], b.words, high, low), '\n')
+	b.body = append(b.body, '\n')
 	e.lineEnd = len(b.body)
 	b.entries = append(b.entries, e)
 	if len(b.entries) == 1 {

@@ -22,9 +22,10 @@ type Store struct {
 }
 
 var (
-	_ store.Reader      = (*Store)(nil)
-	_ store.BatchReader = (*Store)(nil)
-	_ store.Writer      = (*Store)(nil)
+	_ store.Reader         = (*Store)(nil)
+	_ store.BatchReader    = (*Store)(nil)
+	_ store.Writer         = (*Store)(nil)
+	_ store.PreparedWriter = (*Store)(nil)
 )
 
 // Open checks the options and reads the files that they name. It does not wait

@@ -20,7 +20,17 @@ const maxTransaction = 1000
 
 // Append stores records, up to maxTransaction in one transaction.
 func (s *Store) Append(ctx context.Context, records []record.Record) ([]store.Outcome, error) {
-	if len(records) == 0 {
+	return s.append(ctx, len(records), func(place int) (row, error) { return s.row(records[place]) })
+}
+
+// AppendPrepared is Append for prepared records, whose documents it decodes: the
+// fields that can be asked for have columns.
+func (s *Store) AppendPrepared(ctx context.Context, records []record.Prepared) ([]store.Outcome, error) {
+	return s.append(ctx, len(records), func(place int) (row, error) { return s.preparedRow(records[place]) })
+}
+
+func (s *Store) append(ctx context.Context, count int, encode func(place int) (row, error)) ([]store.Outcome, error) {
+	if count == 0 {
 		return nil, nil
 	}
 	ctx, done, err := s.begin(ctx, opAppend)
@@ -28,7 +38,7 @@ func (s *Store) Append(ctx context.Context, records []record.Record) ([]store.Ou
 		return nil, err
 	}
 	defer done()
-	rows, outcomes := s.encode(records)
+	rows, outcomes := encodeRows(count, encode)
 	for begin := 0; begin < len(rows); begin += maxTransaction {
 		chunk := rows[begin:min(begin+maxTransaction, len(rows))]
 		results, err := s.transaction(ctx, chunk)
@@ -61,18 +71,18 @@ type row struct {
 	parts    []record.Attribute
 }
 
-// encode makes rows of records before the only writer is taken. Those that can
-// never be stored get their outcome here and no row.
-func (s *Store) encode(records []record.Record) ([]row, []store.Outcome) {
-	rows := make([]row, 0, len(records))
-	outcomes := make([]store.Outcome, len(records))
-	for i, r := range records {
-		encoded, err := s.row(r)
+// encodeRows makes rows of records before the only writer is taken. Those that
+// can never be stored get their outcome here and no row.
+func encodeRows(count int, encode func(place int) (row, error)) ([]row, []store.Outcome) {
+	rows := make([]row, 0, count)
+	outcomes := make([]store.Outcome, count)
+	for place := range count {
+		encoded, err := encode(place)
 		if err != nil {
-			outcomes[i] = store.Outcome{Result: store.Rejected, Err: err}
+			outcomes[place] = store.Outcome{Result: store.Rejected, Err: err}
 			continue
 		}
-		encoded.number = i
+		encoded.number = place
 		rows = append(rows, encoded)
 	}
 	return rows, outcomes
@@ -82,14 +92,30 @@ func (s *Store) row(r record.Record) (row, error) {
 	if r == nil {
 		return row{}, errors.New("there is no record")
 	}
+	if r.Base().ID.IsZero() {
+		return row{}, errors.New("the record has no id")
+	}
+	return s.rowOf(r, record.AppendDocument(nil, r), record.Words(r))
+}
+
+func (s *Store) preparedRow(p record.Prepared) (row, error) {
+	if err := p.Check(); err != nil {
+		return row{}, err
+	}
+	r, err := p.Record()
+	if err != nil {
+		return row{}, err
+	}
+	return s.rowOf(r, p.Document, p.Words)
+}
+
+// rowOf makes the row of a record from what Prepare makes of it.
+func (s *Store) rowOf(r record.Record, document []byte, words []string) (row, error) {
 	l, ok := s.layouts[r.Kind()]
 	if !ok {
 		return row{}, fmt.Errorf("%q is not a kind of record", r.Kind())
 	}
 	base := r.Base()
-	if base.ID.IsZero() {
-		return row{}, errors.New("the record has no id")
-	}
 	columns := make([]any, 0, len(l.fields)+1)
 	for _, f := range l.fields {
 		value, err := stored(f, r)
@@ -98,9 +124,8 @@ func (s *Store) row(r record.Record) (row, error) {
 		}
 		columns = append(columns, value)
 	}
-	document := record.AppendDocument(nil, r)
 	out := row{layout: l, id: base.ID, time: int64(base.Time), document: document,
-		columns: append(columns, document), words: record.Words(r)}
+		columns: append(columns, document), words: words}
 	if audit, ok := r.(*record.Audit); ok {
 		out.parts = audit.Attributes
 	}

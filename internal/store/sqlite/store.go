@@ -56,9 +56,10 @@ type Store struct {
 }
 
 var (
-	_ store.Reader      = (*Store)(nil)
-	_ store.BatchReader = (*Store)(nil)
-	_ store.Writer      = (*Store)(nil)
+	_ store.Reader         = (*Store)(nil)
+	_ store.BatchReader    = (*Store)(nil)
+	_ store.Writer         = (*Store)(nil)
+	_ store.PreparedWriter = (*Store)(nil)
 )
 
 // Open opens the file, making it or bringing its tables up to date when needed.

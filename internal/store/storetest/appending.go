@@ -13,9 +13,41 @@ import (
 	"auditquery.dev/auditquery/internal/store"
 )
 
-// appendOutcomes: what becomes of a record that is there already, in the same
+// way is a way to append records.
+type way func(context.Context, Store, []record.Record) ([]store.Outcome, error)
+
+func asRecords(ctx context.Context, s Store, records []record.Record) ([]store.Outcome, error) {
+	return s.Append(ctx, records)
+}
+
+func asPrepared(ctx context.Context, s Store, records []record.Record) ([]store.Outcome, error) {
+	return s.AppendPrepared(ctx, prepare(records))
+}
+
+func prepare(records []record.Record) []record.Prepared {
+	prepared := make([]record.Prepared, 0, len(records))
+	for _, r := range records {
+		prepared = append(prepared, record.Prepare(r))
+	}
+	return prepared
+}
+
+// alternately takes the ways in turn, so that each meets what the other stored.
+func alternately() way {
+	calls := 0
+	return func(ctx context.Context, s Store, records []record.Record) ([]store.Outcome, error) {
+		calls++
+		return []way{asRecords, asPrepared}[calls%2](ctx, s, records)
+	}
+}
+
+func appendOutcomes(appending way) func(context.Context, *Backend, settings) error {
+	return func(ctx context.Context, b *Backend, _ settings) error { return checkOutcomes(ctx, b, appending) }
+}
+
+// checkOutcomes: what becomes of a record that is there already, in the same
 // batch or in an earlier one.
-func appendOutcomes(ctx context.Context, b *Backend, _ settings) error {
+func checkOutcomes(ctx context.Context, b *Backend, appending way) error {
 	later := func(a *record.Audit) { record.Normalize(a, ingested().AddDate(0, 0, 3)) }
 	other := func(a *record.Audit) { a.UserID = "mallory" }
 	otherDetails := func(a *record.Audit) { a.Details = json.RawMessage(`{"a":1}`) }
@@ -47,7 +79,7 @@ func appendOutcomes(ctx context.Context, b *Backend, _ settings) error {
 		{"all of them again", audits(1, 5), []store.Result{duplicate, duplicate, duplicate, duplicate}},
 	}
 	for _, step := range steps {
-		if err := appendStep(ctx, b, step.records, step.want); err != nil {
+		if err := appendStep(ctx, b, appending, step.records, step.want); err != nil {
 			return fmt.Errorf("%s: %w", step.name, err)
 		}
 	}
@@ -61,11 +93,18 @@ func appendOutcomes(ctx context.Context, b *Backend, _ settings) error {
 	return nil
 }
 
-func appendStep(ctx context.Context, b *Backend, records []record.Record, want []store.Result) error {
-	outcomes, err := b.Store.Append(ctx, records)
+func appendStep(ctx context.Context, b *Backend, appending way, records []record.Record, want []store.Result) error {
+	outcomes, err := appending(ctx, b.Store, records)
 	if err != nil {
 		return err
 	}
+	if err := checkResults(outcomes, want); err != nil {
+		return err
+	}
+	return b.refresh(ctx)
+}
+
+func checkResults(outcomes []store.Outcome, want []store.Result) error {
 	results := make([]store.Result, 0, len(outcomes))
 	for i, o := range outcomes {
 		results = append(results, o.Result)
@@ -76,34 +115,36 @@ func appendStep(ctx context.Context, b *Backend, records []record.Record, want [
 	if !slices.Equal(results, want) {
 		return fmt.Errorf("outcomes %v, want %v", results, want)
 	}
-	return b.refresh(ctx)
+	return nil
 }
 
 // appendMany: one call takes more than any batch of a store, in order, across
 // kinds and months.
-func appendMany(ctx context.Context, b *Backend, s settings) error {
-	const count = 2500
-	want := newNaive()
-	records := newGenerator(s.random(forRecords)).records(count)
-	if err := want.add(records...); err != nil {
-		return err
-	}
-	if err := appendWant(ctx, b.Store, records, store.Stored); err != nil {
-		return err
-	}
-	if err := appendWant(ctx, b.Store, records, store.Duplicate); err != nil {
-		return fmt.Errorf("the second time: %w", err)
-	}
-	if err := b.refresh(ctx); err != nil {
-		return err
-	}
-	for _, kind := range record.Kinds() {
-		q := query.Query{Kind: kind, Scope: query.All(), Limit: query.MaxLimit}
-		if err := sameWalk(ctx, b.Store, want, q); err != nil {
-			return describe(q, err)
+func appendMany(appending way) func(context.Context, *Backend, settings) error {
+	return func(ctx context.Context, b *Backend, s settings) error {
+		const count = 2500
+		want := newNaive()
+		records := newGenerator(s.random(forRecords)).records(count)
+		if err := want.add(records...); err != nil {
+			return err
 		}
+		if err := appendWant(ctx, b.Store, appending, records, store.Stored); err != nil {
+			return err
+		}
+		if err := appendWant(ctx, b.Store, appending, records, store.Duplicate); err != nil {
+			return fmt.Errorf("the second time: %w", err)
+		}
+		if err := b.refresh(ctx); err != nil {
+			return err
+		}
+		for _, kind := range record.Kinds() {
+			q := query.Query{Kind: kind, Scope: query.All(), Limit: query.MaxLimit}
+			if err := sameWalk(ctx, b.Store, want, q); err != nil {
+				return describe(q, err)
+			}
+		}
+		return nil
 	}
-	return nil
 }
 
 // appendTogether: several writers with the same records store each of them
@@ -152,10 +193,11 @@ func appendTogether(ctx context.Context, b *Backend, _ settings) error {
 	return sameWalk(ctx, b.Store, want, everyAudit(query.MaxLimit))
 }
 
-func appendInBatches(ctx context.Context, w store.Writer, records []record.Record, batch int) ([]store.Result, error) {
+func appendInBatches(ctx context.Context, s Store, records []record.Record, batch int) ([]store.Result, error) {
 	var results []store.Result
+	appending := alternately()
 	for start := 0; start < len(records); start += batch {
-		outcomes, err := w.Append(ctx, records[start:start+batch])
+		outcomes, err := appending(ctx, s, records[start:start+batch])
 		if err != nil {
 			return nil, err
 		}

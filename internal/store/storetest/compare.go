@@ -17,7 +17,7 @@ func appendAll(ctx context.Context, b *Backend, records []record.Record) error {
 	const batch = 1000
 	for start := 0; start < len(records); start += batch {
 		part := records[start:min(start+batch, len(records))]
-		if err := appendWant(ctx, b.Store, part, store.Stored); err != nil {
+		if err := appendWant(ctx, b.Store, asRecords, part, store.Stored); err != nil {
 			return err
 		}
 	}
@@ -25,8 +25,8 @@ func appendAll(ctx context.Context, b *Backend, records []record.Record) error {
 }
 
 // appendWant appends records and demands one result for all of them.
-func appendWant(ctx context.Context, w store.Writer, records []record.Record, want store.Result) error {
-	outcomes, err := w.Append(ctx, records)
+func appendWant(ctx context.Context, s Store, appending way, records []record.Record, want store.Result) error {
+	outcomes, err := appending(ctx, s, records)
 	if err != nil {
 		return fmt.Errorf("append %d records: %w", len(records), err)
 	}

@@ -42,19 +42,24 @@ func calls() []call {
 			}
 			return answers[0].Err
 		}},
-		{"Append", func(ctx context.Context, s Store) error {
-			outcomes, err := s.Append(ctx, audits(0, 1))
-			if err != nil {
-				return err
-			}
-			if len(outcomes) != 1 {
-				return fmt.Errorf("1 record has %d outcomes", len(outcomes))
-			}
-			if result := outcomes[0].Result; result != store.Failed && result != store.Duplicate {
-				return fmt.Errorf("append was %s (%v)", result, outcomes[0].Err)
-			}
-			return outcomes[0].Err
-		}},
+		{"Append", appendAgain(asRecords)},
+		{"AppendPrepared", appendAgain(asPrepared)},
+	}
+}
+
+func appendAgain(appending way) func(context.Context, Store) error {
+	return func(ctx context.Context, s Store) error {
+		outcomes, err := appending(ctx, s, audits(0, 1))
+		if err != nil {
+			return err
+		}
+		if len(outcomes) != 1 {
+			return fmt.Errorf("1 record has %d outcomes", len(outcomes))
+		}
+		if result := outcomes[0].Result; result != store.Failed && result != store.Duplicate {
+			return fmt.Errorf("append was %s (%v)", result, outcomes[0].Err)
+		}
+		return outcomes[0].Err
 	}
 }
 

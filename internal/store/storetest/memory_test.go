@@ -33,6 +33,10 @@ type defect struct {
 	got func(query.Scope) query.Scope
 	// appended changes an outcome.
 	appended func(store.Outcome) store.Outcome
+	// keeps makes it hold on to the memory of prepared records.
+	keeps bool
+	// trusts makes it store a prepared record without a look at it.
+	trusts bool
 	// overwrites makes a collision replace what is stored.
 	overwrites bool
 	// answered changes the answers of a batch.
@@ -179,6 +183,45 @@ func (m *memory) Append(ctx context.Context, records []record.Record) ([]store.O
 		slices.SortStableFunc(outcomes, func(a, b store.Outcome) int { return int(a.Result) - int(b.Result) })
 	}
 	return outcomes, nil
+}
+
+func (m *memory) AppendPrepared(ctx context.Context, prepared []record.Prepared) ([]store.Outcome, error) {
+	if err := m.ready(ctx, "append"); err != nil {
+		return nil, err
+	}
+	outcomes := make([]store.Outcome, len(prepared))
+	var records []record.Record
+	var places []int
+	for i, p := range prepared {
+		r, err := p.Record()
+		if check := p.Check(); err == nil && !m.defect.trusts {
+			err = check
+		}
+		if err != nil {
+			outcomes[i] = store.Outcome{Result: store.Rejected, Err: err}
+			continue
+		}
+		records, places = append(records, r), append(places, i)
+	}
+	appended, err := m.Append(ctx, records)
+	for i, o := range appended {
+		outcomes[places[i]] = o
+		if m.defect.keeps && o.Result == store.Stored {
+			m.held.keep(prepared[places[i]])
+		}
+	}
+	return outcomes, err
+}
+
+// keep replaces the document of a record with one that the caller owns.
+func (n *naive) keep(p record.Prepared) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for i, e := range n.records[p.Kind] {
+		if e.record.Base().ID == p.ID {
+			n.records[p.Kind][i].document = p.Document
+		}
+	}
 }
 
 func (m *memory) appendOne(r record.Record) (store.Outcome, error) {

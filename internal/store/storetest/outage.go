@@ -49,7 +49,7 @@ func outage(ctx context.Context, b *Backend, _ settings) error {
 	if err := errors.Join(want.add(more...), appendAll(ctx, b, more)); err != nil {
 		return fmt.Errorf("after the outage: %w", err)
 	}
-	if err := appendWant(ctx, b.Store, records, store.Duplicate); err != nil {
+	if err := appendWant(ctx, b.Store, asPrepared, records, store.Duplicate); err != nil {
 		return fmt.Errorf("what was stored before the outage: %w", err)
 	}
 	return sameWalk(ctx, b.Store, want, everyAudit(query.MaxLimit))

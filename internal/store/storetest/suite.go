@@ -41,6 +41,7 @@ type Store interface {
 	store.Reader
 	store.BatchReader
 	store.Writer
+	store.PreparedWriter
 }
 
 // Backend is a fresh, empty store and what a check may do to it.

@@ -214,7 +214,10 @@ func TestStoresWithDefectiveScopesFail(t *testing.T) {
 
 func TestStoresWithDefectiveOutcomesFail(t *testing.T) {
 	testDefective(t, map[string]defective{
-		"a collision overwrites": {defect{overwrites: true}, "records that are there already"},
+		"a collision overwrites":                  {defect{overwrites: true}, "records that are there already"},
+		"a collision of prepared ones overwrites": {defect{overwrites: true}, "prepared records that are there already"},
+		"a prepared document is kept, not copied": {defect{keeps: true}, "prepared records are lent"},
+		"a prepared document is not looked at":    {defect{trusts: true}, "prepared records that are none"},
 		"a collision is called a duplicate": {
 			defect{appended: func(o store.Outcome) store.Outcome {
 				if o.Result == store.Collision {

@@ -23,6 +23,7 @@ var epoch = time.Date(2026, 11, 3, 10, 0, 0, 0, time.UTC)
 type throughSlices struct {
 	*sliced.Reader
 	store.Writer
+	store.PreparedWriter
 }
 
 func open(t testing.TB) *sqlite.Store {
@@ -42,7 +43,7 @@ func open(t testing.TB) *sqlite.Store {
 func TestConformance(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Backend {
 		s := open(t)
-		return storetest.Backend{Store: throughSlices{Reader: sliced.NewReader(s), Writer: s}}
+		return storetest.Backend{Store: throughSlices{Reader: sliced.NewReader(s), Writer: s, PreparedWriter: s}}
 	})
 }
 

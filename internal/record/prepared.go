@@ -1,0 +1,63 @@
+package record
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+)
+
+// Prepared is a normalised record in the form in which stores write it, for
+// whoever keeps records on their way there: what a store asks of a record stands
+// beside its document, which nobody has to decode again.
+type Prepared struct {
+	Kind Kind
+	ID   ID
+	Time Timestamp
+	// Document is what AppendDocument writes: one line of JSON without its end.
+	Document []byte
+	// Words are those of Words.
+	Words []string
+}
+
+// Prepare returns the prepared form of a record that passed Normalize and has
+// its identity.
+func Prepare(r Record) Prepared { return PrepareOver(Prepared{}, r) }
+
+// PrepareOver is Prepare for callers that have many records and are done with one
+// when they come to the next: it writes over the document and the words of p.
+func PrepareOver(p Prepared, r Record) Prepared {
+	base := r.Base()
+	if p.Document == nil {
+		p.Document = make([]byte, 0, usualDocument+len(base.Details))
+		p.Words = make([]string, 0, usualWords)
+	}
+	return Prepared{Kind: r.Kind(), ID: base.ID, Time: base.Time,
+		Document: AppendDocument(p.Document[:0], r), Words: AppendWords(p.Words, r)}
+}
+
+var errNotPrepared = errors.New("the document is not that of the record's id and time, on one line")
+
+// Check looks for what would harm the neighbours of a record whose preparing or
+// keeping went wrong: a document that is none, has several lines, or is that of
+// another record. It does not read all of the document.
+func (p Prepared) Check() error {
+	if len(Fields(p.Kind)) == 0 {
+		return fmt.Errorf("%q is not a kind of record", p.Kind)
+	}
+	var room [128]byte
+	begin := appendIdentity(room[:0], p.ID, p.Time)
+	if p.ID.IsZero() || !bytes.HasPrefix(p.Document, begin) || p.Document[len(p.Document)-1] != '}' ||
+		bytes.IndexByte(p.Document, '\n') >= 0 {
+		return errNotPrepared
+	}
+	return nil
+}
+
+// Record decodes the document.
+func (p Prepared) Record() (Record, error) {
+	r := New(p.Kind)
+	if r == nil {
+		return nil, fmt.Errorf("decode: %q is not a kind of record", p.Kind)
+	}
+	return r, Decode(p.Document, r)
+}
