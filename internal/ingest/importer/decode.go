@@ -1,9 +1,11 @@
-package ingest
+package importer
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 
+	"auditquery.dev/auditquery/internal/ingest/deadletter"
 	"auditquery.dev/auditquery/internal/record"
 )
 
@@ -18,7 +20,7 @@ type decodedLine struct {
 
 // badItem is a line, or an event of a line, that gives no record by mistake.
 type badItem struct {
-	cause  Cause
+	cause  deadletter.Cause
 	reason string
 	raw    []byte
 }
@@ -68,4 +70,25 @@ func (d *decodedLine) event(event record.DecodedEvent, options record.Kubernetes
 	default:
 		d.records = append(d.records, records...)
 	}
+}
+
+// recordsOf maps an event, and takes a panic for what is wrong with that event:
+// its neighbours go on.
+func recordsOf(event record.DecodedEvent, options record.KubernetesOptions) (records []record.Record, skip record.Skip, err error) {
+	if event.Err != nil {
+		return nil, record.SkipNone, event.Err
+	}
+	defer func() {
+		if cause := recover(); cause != nil {
+			records, err = nil, fmt.Errorf("internal error of type %T", cause)
+		}
+	}()
+	return record.KubernetesRecords(event.Event, options)
+}
+
+func causeOf(err error) deadletter.Cause {
+	if errors.Is(err, record.ErrEventTooLarge) {
+		return deadletter.TooLarge
+	}
+	return deadletter.Malformed
 }

@@ -1,4 +1,5 @@
-package ingest
+// Package importer stores the records of files.
+package importer
 
 import (
 	"context"
@@ -8,12 +9,19 @@ import (
 	"io"
 	"time"
 
+	"auditquery.dev/auditquery/internal/ingest/deadletter"
 	"auditquery.dev/auditquery/internal/record"
 	"auditquery.dev/auditquery/internal/store"
 )
 
-// ImportSource is a file of JSON lines, or of such lines compressed by gzip.
-type ImportSource struct {
+// A batch is stored when it has this many records, or lines of so many bytes.
+const (
+	maxBatchRecords = 1000
+	maxBatchBytes   = 4 << 20
+)
+
+// Source is a file of JSON lines, or of such lines compressed by gzip.
+type Source struct {
 	// Name is what messages call it.
 	Name   string
 	Reader io.Reader
@@ -21,12 +29,13 @@ type ImportSource struct {
 	Size int64
 }
 
-// ImportOptions say how an import goes.
-type ImportOptions struct {
+// Options say how an import goes.
+type Options struct {
 	// Events says how audit events become records; Cluster is the one that
 	// they are of.
 	Events record.KubernetesOptions
-	// Rejects gets each refused line as a Letter in JSON; nil means none.
+	// Rejects gets each refused line as a deadletter.Letter in JSON; nil means
+	// none.
 	Rejects io.Writer
 	// Progress is called after each batch and before each wait; nil means
 	// never.
@@ -63,7 +72,7 @@ type Progress struct {
 //
 // The error says why the import ended before the end of its input; the Summary
 // then tells how far it came. It is nil when lines were refused.
-func Import(ctx context.Context, sources []ImportSource, writer store.Writer, options ImportOptions) (Summary, error) {
+func Import(ctx context.Context, sources []Source, writer store.Writer, options Options) (Summary, error) {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
@@ -89,12 +98,12 @@ func Import(ctx context.Context, sources []ImportSource, writer store.Writer, op
 
 // importer is one import under way.
 type importer struct {
-	options ImportOptions
+	options Options
 	writer  store.Writer
 	began   time.Time
 	summary Summary
 
-	current     ImportSource
+	current     Source
 	lines       *lineReader
 	occurrences *occurrences
 	batch       []imported
@@ -107,7 +116,7 @@ type imported struct {
 	line   int
 }
 
-func (i *importer) source(ctx context.Context, source ImportSource) error {
+func (i *importer) source(ctx context.Context, source Source) error {
 	lines, err := newLineReader(source.Reader)
 	if err != nil {
 		return err
@@ -140,7 +149,7 @@ func (i *importer) source(ctx context.Context, source ImportSource) error {
 // take adds what a line holds to the batch.
 func (i *importer) take(l line) error {
 	if l.tooLong {
-		return i.refuse(l.number, CauseTooLarge, fmt.Sprintf("it has %d bytes; a line has at most %d", l.bytes, MaxLineBytes), l.data)
+		return i.refuse(l.number, deadletter.TooLarge, fmt.Sprintf("it has %d bytes; a line has at most %d", l.bytes, MaxLineBytes), l.data)
 	}
 	if len(l.data) == 0 {
 		return nil
@@ -155,7 +164,7 @@ func (i *importer) take(l line) error {
 	now := i.options.Now()
 	for _, r := range found.records {
 		if err := i.identify(r); err != nil {
-			return i.refuse(l.number, CauseMalformed, err.Error(), l.data)
+			return i.refuse(l.number, deadletter.Malformed, err.Error(), l.data)
 		}
 		record.Normalize(r, now)
 		i.batch = append(i.batch, imported{record: r, line: l.number})
@@ -181,12 +190,12 @@ func (i *importer) identify(r record.Record) error {
 	return nil
 }
 
-func (i *importer) refuse(number int, cause Cause, reason string, raw []byte) error {
-	return i.reject(number, eventLetter("", cause, reason, raw, i.options.Now()))
+func (i *importer) refuse(number int, cause deadletter.Cause, reason string, raw []byte) error {
+	return i.reject(number, deadletter.OfInput("", cause, reason, raw, i.options.Now()))
 }
 
 // reject counts a letter, and writes it where somebody wants it.
-func (i *importer) reject(number int, letter Letter) error {
+func (i *importer) reject(number int, letter deadletter.Letter) error {
 	letter.Source = fmt.Sprintf("%s:%d", i.current.Name, number)
 	i.summary.refuse(RefusedLine{Source: i.current.Name, Line: number, Reason: letter.Reason})
 	if i.options.Rejects == nil {
@@ -223,7 +232,7 @@ func (i *importer) count(item imported, outcome store.Outcome) (again bool, err 
 	case store.Duplicate:
 		i.summary.Duplicate++
 	case store.Collision, store.Rejected:
-		return false, i.reject(item.line, recordLetter("", outcome, item.record, i.options.Now()))
+		return false, i.reject(item.line, deadletter.OfRecord("", record.Prepare(item.record), outcome, i.options.Now()))
 	default:
 		return true, nil
 	}

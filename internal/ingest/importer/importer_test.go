@@ -1,4 +1,4 @@
-package ingest
+package importer
 
 import (
 	"bytes"
@@ -24,12 +24,12 @@ type importRig struct {
 	writer  *fakeWriter
 	rejects bytes.Buffer
 	waits   []time.Duration
-	options ImportOptions
+	options Options
 }
 
 func newImportRig() *importRig {
 	r := &importRig{writer: newFakeWriter()}
-	r.options = ImportOptions{
+	r.options = Options{
 		Events:  record.KubernetesOptions{OwnCluster: "prod"},
 		Rejects: &r.rejects,
 		Now:     func() time.Time { return builders.Time().Add(time.Hour) },
@@ -43,9 +43,9 @@ func newImportRig() *importRig {
 
 func (r *importRig) run(t *testing.T, texts ...string) (Summary, error) {
 	t.Helper()
-	var sources []ImportSource
+	var sources []Source
 	for i, text := range texts {
-		sources = append(sources, ImportSource{Name: fmt.Sprintf("file%d", i+1), Reader: strings.NewReader(text), Size: int64(len(text))})
+		sources = append(sources, Source{Name: fmt.Sprintf("file%d", i+1), Reader: strings.NewReader(text), Size: int64(len(text))})
 	}
 	return Import(t.Context(), sources, r.writer, r.options)
 }
@@ -285,7 +285,7 @@ func TestAnImportThatIsStopped(t *testing.T) {
 		cancel()
 		return ctx.Err()
 	}
-	_, err := Import(ctx, []ImportSource{{Name: "f", Reader: strings.NewReader(own("a"))}}, r.writer, r.options)
+	_, err := Import(ctx, []Source{{Name: "f", Reader: strings.NewReader(own("a"))}}, r.writer, r.options)
 	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "import the same file again") {
 		t.Errorf("ended with %v", err)
 	}

@@ -1,4 +1,4 @@
-package ingest
+package importer
 
 import "auditquery.dev/auditquery/internal/record"
 

@@ -1,4 +1,4 @@
-package ingest
+package importer
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"auditquery.dev/auditquery/internal/ingest/deadletter"
 	"auditquery.dev/auditquery/internal/record"
 	"auditquery.dev/auditquery/internal/store"
 )
@@ -89,7 +90,7 @@ func (i *importer) why(err error) string {
 	if err == nil {
 		return "it could not take them now"
 	}
-	return storeText(err)
+	return deadletter.Reason(err)
 }
 
 func worthRetrying(err error) bool { return store.IsUnavailable(err) || store.IsTimeout(err) }
