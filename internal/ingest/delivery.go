@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"time"
 
+	"auditquery.dev/auditquery/internal/ingest/budget"
+	"auditquery.dev/auditquery/internal/ingest/deadletter"
+	"auditquery.dev/auditquery/internal/ingest/entry"
 	"auditquery.dev/auditquery/internal/record"
-	"auditquery.dev/auditquery/internal/store"
 )
 
 const (
@@ -19,80 +18,280 @@ const (
 	maxHeldLetters = 100
 	// maxLoggedLetters is how many bad events of one body are logged each.
 	maxLoggedLetters = 10
-	// lateFlush is how long storing what came before a broken end may take.
+	// lateFlush is how long keeping what came before a broken end may take.
 	lateFlush = 5 * time.Second
+	// maxKeptDocument is the largest buffer that a request keeps for its next
+	// record.
+	maxKeptDocument = 64 << 10
 )
 
-// delivery is one body on its way into the store.
+// delivery is one body on its way into the spool. It belongs to one goroutine.
+//
+// The body goes in parts: each flush makes one durable. What the delivery holds
+// at any time is charged to the account of its request; when there is no more to
+// be had, it flushes what it has, however little.
 type delivery struct {
 	receiver *Receiver
-	source   string
-	events   record.KubernetesOptions
+	account  *budget.Account
+	out      *outgoing
+	streams  []*stream
+	// parts, when it is not nil, is told of each part that became durable, or
+	// did not, and says whether the delivery goes on.
+	parts func(failure error) error
 
-	batch      []record.Record
-	batchBytes int
-	letters    []Letter
-	logged     int
-	tally      tally
+	letters     []heldLetter
+	letterBytes int64
+	logged      int
+
+	prepared record.Prepared // its memory is used again
+	known    []knownItem
+	// element is the memory of the largest element so far, since its decoder
+	// keeps the buffer. fixed is what the request holds to its end.
+	element, fixed int64
 }
 
-func newDelivery(r *Receiver, cluster string) *delivery {
-	events := r.options.Events
-	events.Cluster = cluster
-	return &delivery{receiver: r, source: "kubernetes/" + cluster, events: events}
+// stream is one source of records in a body.
+type stream struct {
+	source string
+	// received is how many records came that are not counted yet, staged how
+	// many of them wait for the next flush.
+	received, staged int
 }
 
-// run stores a body as it arrives. When the body turns out to be broken, the
-// whole events before that are stored and the sender, which sends every refused
-// body again, is told what is wrong with it.
-func (d *delivery) run(ctx context.Context, body io.Reader) (tally, error) {
-	err := record.DecodeEvents(body, record.DecodeLimits{}, func(event record.DecodedEvent) error {
-		return d.take(ctx, event)
-	})
+type heldLetter struct {
+	letter deadletter.Letter
+	from   *stream
+}
+
+func newDelivery(r *Receiver) *delivery {
+	return &delivery{receiver: r, account: r.budget.Open(), out: newOutgoing(&r.batches)}
+}
+
+// stream returns the stream of a source, which it makes for the first record.
+func (d *delivery) stream(source string) *stream {
+	for _, s := range d.streams {
+		if s.source == source {
+			return s
+		}
+	}
+	s := &stream{source: source}
+	d.streams = append(d.streams, s)
+	return s
+}
+
+// close gives back what the delivery holds.
+func (d *delivery) close() {
+	d.countReceived()
+	d.out.clear()
+	d.account.Close()
+}
+
+// run calls read, which reads the body and puts what it finds. When the body
+// comes to a bad end, what came whole is kept all the same, and the sender is told
+// what is wrong.
+func (d *delivery) run(ctx context.Context, read func() error) error {
+	err := read()
 	if err == nil {
 		if err = d.flush(ctx); err == nil {
 			err = d.putLetters()
 		}
-		return d.tally, err
+		return err
 	}
 	refused := bodyFailure(err)
-	if refused.reason == refusedStore || refused.reason == refusedDeadLetter || refused.reason == refusedKind {
-		return d.tally, refused
+	if !refused.keepsWhatCame() {
+		return refused
 	}
 	// The sender may be gone or its time over, but what came is good.
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), lateFlush)
 	defer cancel()
 	if err := d.flush(late); err != nil {
-		return d.tally, err
+		return err
 	}
-	return d.tally, refused
+	return refused
 }
 
-// take adds one event to the batch, or puts it aside.
-func (d *delivery) take(ctx context.Context, event record.DecodedEvent) error {
-	d.tally.Events++
-	d.receiver.metrics.events.Inc()
-	records, skip, err := recordsOf(event, d.events)
+// prepare makes a record that has its identity ready for the spool. What it
+// returns is valid until the next call.
+func (d *delivery) prepare(r record.Record) record.Prepared {
+	record.Normalize(r, d.receiver.options.Now())
+	if cap(d.prepared.Document) > maxKeptDocument {
+		d.prepared = record.Prepared{}
+	}
+	d.prepared = record.PrepareOver(d.prepared, r)
+	return d.prepared
+}
+
+// put adds a record to what goes into the spool, and flushes when that is enough,
+// or as much as can be held now.
+func (d *delivery) put(ctx context.Context, s *stream, p record.Prepared) error {
+	d.out.add(&entry.Entry{Source: s.source, Received: record.At(d.receiver.options.Now()), Record: p})
+	s.received++
+	s.staged++
+	if d.out.len() >= maxBatchRecords || d.out.bytes() >= maxBatchBytes {
+		return d.flush(ctx)
+	}
+	if err := d.hold(ctx); err != nil {
+		return err
+	}
+	d.out.settleIn()
+	return nil
+}
+
+// putKnown is put, and remembers the record for as long as it is in the spool.
+func (d *delivery) putKnown(ctx context.Context, s *stream, p record.Prepared, item knownItem) error {
+	d.known = append(d.known, item)
+	return d.put(ctx, s, p)
+}
+
+// flush makes what was put durable.
+func (d *delivery) flush(ctx context.Context) error {
+	if d.out.len() == 0 {
+		return nil
+	}
+	known := d.receiver.options.Known
+	claim := uint64(0)
+	if len(d.known) > 0 {
+		claim = known.claim(d.known)
+	}
+	err := d.receiver.options.Spool.Append(ctx, d.out.intoBatch())
+	if len(d.known) > 0 {
+		known.settle(claim, d.known, err == nil)
+	}
+	for _, s := range d.streams {
+		if err == nil && s.staged > 0 {
+			d.receiver.options.Ledger.Acknowledged(s.source, s.staged)
+		}
+		s.staged = 0
+	}
+	d.countReceived()
+	d.known = d.known[:0]
+	d.out.clear()
+	d.account.Set(d.held())
+	if d.parts != nil {
+		return d.parts(err)
+	}
+	if err != nil {
+		return spoolFailure(err)
+	}
+	return nil
+}
+
+func (d *delivery) countReceived() {
+	for _, s := range d.streams {
+		if s.received > 0 {
+			d.receiver.options.Ledger.Received(s.source, s.received)
+			s.received = 0
+		}
+	}
+}
+
+// held is what the delivery takes of memory, but for the little that each may
+// stage.
+func (d *delivery) held() int64 { return d.out.held() + d.letterBytes + d.element + d.fixed }
+
+// hold charges for what is about to be held. When there is not as much, all that
+// can go goes first; only then it waits, for a moment.
+func (d *delivery) hold(ctx context.Context) error {
+	if d.account.Set(d.held()) {
+		return nil
+	}
+	if err := d.flush(ctx); err != nil {
+		return err
+	}
+	if err := d.putLetters(); err != nil {
+		return err
+	}
+	waiting, cancel := context.WithTimeout(ctx, d.receiver.options.Patience)
+	defer cancel()
+	if err := d.account.Wait(waiting, d.held()); err != nil {
+		return errBusy("too much is being taken in; send this again")
+	}
+	return nil
+}
+
+// putAside holds a letter until the body has ended, or not so long when there are
+// many.
+func (d *delivery) putAside(ctx context.Context, s *stream, cause deadletter.Cause, reason string, raw []byte) error {
+	letter := deadletter.OfInput(s.source, cause, reason, raw, d.receiver.options.Now())
+	s.received++
+	d.letters = append(d.letters, heldLetter{letter: letter, from: s})
+	d.letterBytes += int64(len(letter.Excerpt) + len(letter.Reason))
+	if len(d.letters) >= maxHeldLetters {
+		return d.putLetters()
+	}
+	return d.hold(ctx)
+}
+
+// putLetters makes the letters durable.
+func (d *delivery) putLetters() error {
+	if len(d.letters) == 0 {
+		return nil
+	}
+	letters := make([]deadletter.Letter, 0, len(d.letters))
+	for _, held := range d.letters {
+		letters = append(letters, held.letter)
+	}
+	if err := d.receiver.options.Letters.Put(letters...); err != nil {
+		return letterFailure(err)
+	}
+	d.countReceived()
+	for _, held := range d.letters {
+		d.receiver.options.Ledger.DeadLettered(held.from.source, held.letter.Cause, 1)
+		d.receiver.options.Ledger.Acknowledged(held.from.source, 1)
+		d.log(held.letter)
+	}
+	clear(d.letters)
+	d.letters, d.letterBytes = d.letters[:0], 0
+	d.account.Set(d.held())
+	return nil
+}
+
+func (d *delivery) log(letter deadletter.Letter) {
+	d.logged++
+	log := d.receiver.options.Log.WithValues("source", letter.Source)
+	switch {
+	case d.logged <= maxLoggedLetters:
+		log.Info("put an event into the dead letters", "cause", letter.Cause, "reason", letter.Reason)
+	case d.logged == maxLoggedLetters+1:
+		log.Info("put more events of this body into the dead letters; they are not logged one by one")
+	}
+}
+
+// event puts the records of one audit event. Of a bad one it returns what is wrong
+// with it; it was put aside.
+func (d *delivery) event(
+	ctx context.Context, s *stream, event record.DecodedEvent, options record.KubernetesOptions,
+) (f fate, problem string, err error) {
+	records, skip, err := recordsOf(event, options)
 	switch {
 	case err != nil:
-		reason := fmt.Sprintf("event %d: %v", event.Index+1, err)
-		return d.putAside(eventLetter(d.source, causeOf(err), reason, event.Raw, d.receiver.options.Now()))
+		problem = fmt.Sprintf("event %d: %v", event.Index+1, err)
+		return fateBad, problem, d.putAside(ctx, s, causeOf(err), problem, event.Raw)
 	case skip != record.SkipNone:
-		d.tally.Skipped++
 		d.receiver.metrics.skipped.Inc()
-		return nil
+		return fateSkipped, "", nil
 	}
-	now := d.receiver.options.Now()
 	for _, r := range records {
-		record.Normalize(r, now)
+		p := d.prepare(r)
+		if len(p.Document) > maxEntryBytes {
+			problem = fmt.Sprintf("event %d: its record has %d bytes, at most %d are taken", event.Index+1, len(p.Document), maxEntryBytes)
+			return fateBad, problem, d.putAside(ctx, s, deadletter.TooLarge, problem, event.Raw)
+		}
+		if err := d.put(ctx, s, p); err != nil {
+			return fateTaken, "", err
+		}
 	}
-	d.batch = append(d.batch, records...)
-	d.batchBytes += len(event.Raw)
-	if len(d.batch) < maxBatchRecords && d.batchBytes < maxBatchBytes {
-		return nil
-	}
-	return d.flush(ctx)
+	return fateTaken, "", nil
 }
+
+// fate is what became of one element of a body.
+type fate int
+
+const (
+	fateTaken fate = iota + 1
+	fateSkipped
+	fateBad
+)
 
 // recordsOf maps an event, and takes a panic for what is wrong with that event:
 // its neighbours go on.
@@ -108,117 +307,9 @@ func recordsOf(event record.DecodedEvent, options record.KubernetesOptions) (rec
 	return record.KubernetesRecords(event.Event, options)
 }
 
-func causeOf(err error) Cause {
+func causeOf(err error) deadletter.Cause {
 	if errors.Is(err, record.ErrEventTooLarge) {
-		return CauseTooLarge
+		return deadletter.TooLarge
 	}
-	return CauseMalformed
-}
-
-// flush writes the batch to the store.
-func (d *delivery) flush(ctx context.Context) error {
-	if len(d.batch) == 0 {
-		return nil
-	}
-	outcomes, err := d.receiver.options.Writer.Append(ctx, d.batch)
-	if err == nil && len(outcomes) != len(d.batch) {
-		err = fmt.Errorf("the store answered for %d of %d records", len(outcomes), len(d.batch))
-	}
-	if err != nil {
-		return storeFailure(err)
-	}
-	d.receiver.metrics.observe(outcomes)
-	failed := 0
-	var cause error
-	for i, outcome := range outcomes {
-		switch outcome.Result {
-		case store.Stored:
-			d.tally.Stored++
-		case store.Duplicate:
-			d.tally.Duplicate++
-		case store.Collision, store.Rejected:
-			if err := d.putAside(recordLetter(d.source, outcome, d.batch[i], d.receiver.options.Now())); err != nil {
-				return err
-			}
-		default:
-			failed++
-			cause = outcome.Err
-		}
-	}
-	if failed > 0 {
-		return storeFailure(cause)
-	}
-	clear(d.batch)
-	d.batch, d.batchBytes = d.batch[:0], 0
-	return nil
-}
-
-// putAside holds a letter until the body has ended, or not so long when there
-// are many.
-func (d *delivery) putAside(letter Letter) error {
-	d.letters = append(d.letters, letter)
-	if len(d.letters) < maxHeldLetters {
-		return nil
-	}
-	return d.putLetters()
-}
-
-func (d *delivery) putLetters() error {
-	if len(d.letters) == 0 {
-		return nil
-	}
-	if err := d.receiver.options.Letters.Put(d.letters...); err != nil {
-		return letterFailure(err)
-	}
-	for _, letter := range d.letters {
-		d.tally.DeadLetters++
-		d.receiver.metrics.letters.WithLabelValues(string(letter.Cause)).Inc()
-		d.log(letter)
-	}
-	clear(d.letters)
-	d.letters = d.letters[:0]
-	return nil
-}
-
-func (d *delivery) log(letter Letter) {
-	d.logged++
-	log := d.receiver.options.Log.WithValues("source", letter.Source)
-	switch {
-	case d.logged <= maxLoggedLetters:
-		log.Info("put an event into the dead letters", "cause", letter.Cause, "reason", letter.Reason)
-	case d.logged == maxLoggedLetters+1:
-		log.Info("put more events of this batch into the dead letters; they are not logged one by one")
-	}
-}
-
-// bodyFailure says why a body could not be read to its end.
-func bodyFailure(err error) *refusedError {
-	var (
-		refused  *refusedError
-		tooLarge *http.MaxBytesError
-		envelope *record.EnvelopeError
-		syntax   *record.SyntaxError
-		network  net.Error
-	)
-	switch {
-	case errors.As(err, &refused):
-		return refused
-	case errors.As(err, &tooLarge):
-		return errTooLarge()
-	case errors.Is(err, record.ErrTooManyEvents):
-		return &refusedError{reason: refusedTooLarge, status: http.StatusRequestEntityTooLarge, message: err.Error()}
-	case errors.As(err, &envelope):
-		return &refusedError{reason: refusedKind, status: http.StatusBadRequest, message: "the body is " + envelope.Error()}
-	case errors.As(err, &network) && network.Timeout():
-		return &refusedError{reason: refusedTimeout, status: http.StatusRequestTimeout, cause: err,
-			message: "the body arrived too slowly; the whole events of it are stored"}
-	case errors.As(err, &syntax) && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
-		return &refusedError{reason: refusedMalformed, status: http.StatusBadRequest, message: "the body is refused: " + syntax.Error()}
-	case errors.As(err, &syntax):
-		return &refusedError{reason: refusedTruncated, status: http.StatusBadRequest,
-			message: "the body is refused: " + syntax.Error() + "; the whole events before it are stored"}
-	default:
-		return &refusedError{reason: refusedTruncated, status: http.StatusBadRequest, cause: err,
-			message: "the body ended before its length; the whole events of it are stored"}
-	}
+	return deadletter.Malformed
 }

@@ -1,9 +1,17 @@
-// Package ingest takes records in: from the audit webhook of a kube-apiserver
-// (Receiver) and from files (Import). Both write to the store before they say
-// that something was taken, and both may be given the same input twice.
+// Package ingest is the door through which records come in: the HTTP server that
+// takes them from kube-apiserver's audit webhook, from clients of the original
+// API's bulk call, and from log shippers.
 //
-// Nothing that came in is lost without a word. What cannot be stored, because it
-// is no event or because the store refuses it for ever, is kept in a file of
-// dead letters (or of rejects) with the reason; what cannot be stored now is
-// refused as a whole, so that the sender tries again.
+// A request's body is decoded as it arrives. Each record is mapped, given its
+// identity, normalised and prepared (package record) before it goes into the
+// spool (package spool), so that what is wrong with it is known when the sender is
+// answered, and so that nothing has to be decoded on the way to the store (package
+// ship). What gives no record is kept with the reason (package deadletter). A
+// request is answered with 2xx when all of it is durable on this machine's disk;
+// the store may be away meanwhile.
+//
+// From the front to the back: Server accepts connections, Receiver gives each
+// request its place, its time and its share of memory (package budget) and asks
+// who sends (package auth), a way (kubernetes.go, bulk.go, records.go) reads the
+// body, and delivery brings what it finds into the spool.
 package ingest

@@ -10,149 +10,28 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/go-logr/logr"
-	"github.com/go-logr/logr/funcr"
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"auditquery.dev/auditquery/internal/ingest/auth"
+	"auditquery.dev/auditquery/internal/ingest/entry"
+	"auditquery.dev/auditquery/internal/ingest/ledger"
+	"auditquery.dev/auditquery/internal/ingest/spool"
 	"auditquery.dev/auditquery/internal/record"
-	"auditquery.dev/auditquery/internal/store"
 	"auditquery.dev/auditquery/test/certs"
 )
 
-// fakeWriter keeps records in memory, as a store would, and can fail the next
-// calls.
-type fakeWriter struct {
-	mutex   sync.Mutex
-	stored  map[record.ID]record.Record
-	calls   [][]record.Record
-	errs    []error                           // for the next calls, nil for a good one
-	outcome func(record.Record) store.Outcome // nil, or a zero Result, for the usual
-	during  func(ctx context.Context) error   // runs in each call, before anything is stored
-}
-
-func newFakeWriter() *fakeWriter { return &fakeWriter{stored: map[record.ID]record.Record{}} }
-
-func (f *fakeWriter) Append(ctx context.Context, records []record.Record) ([]store.Outcome, error) {
-	if f.during != nil {
-		if err := f.during(ctx); err != nil {
-			return nil, err
-		}
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	f.mutex.Lock()
-	defer f.mutex.Unlock()
-	f.calls = append(f.calls, append([]record.Record(nil), records...))
-	if len(f.errs) > 0 {
-		err := f.errs[0]
-		f.errs = f.errs[1:]
-		if err != nil {
-			return nil, err
-		}
-	}
-	outcomes := make([]store.Outcome, len(records))
-	for i, r := range records {
-		outcomes[i] = f.append(r)
-	}
-	return outcomes, nil
-}
-
-func (f *fakeWriter) append(r record.Record) store.Outcome {
-	if f.outcome != nil {
-		if o := f.outcome(r); o.Result != 0 {
-			return o
-		}
-	}
-	if _, ok := f.stored[r.Base().ID]; ok {
-		return store.Outcome{Result: store.Duplicate}
-	}
-	f.stored[r.Base().ID] = r
-	return store.Outcome{Result: store.Stored}
-}
-
-func (f *fakeWriter) failNext(errs ...error) {
-	f.mutex.Lock()
-	defer f.mutex.Unlock()
-	f.errs = append(f.errs, errs...)
-}
-
-// names lists the target names of what is stored, as a set.
-func (f *fakeWriter) names() map[string]int {
-	f.mutex.Lock()
-	defer f.mutex.Unlock()
-	names := map[string]int{}
-	for _, r := range f.stored {
-		if a, ok := r.(*record.Audit); ok {
-			names[a.TargetResourceName]++
-		}
-	}
-	return names
-}
-
-// fakeLetters keeps letters in memory and can fail the next call.
-type fakeLetters struct {
-	mutex   sync.Mutex
-	letters []Letter
-	err     error
-}
-
-func (f *fakeLetters) Put(letters ...Letter) error {
-	f.mutex.Lock()
-	defer f.mutex.Unlock()
-	if err := f.err; err != nil {
-		f.err = nil
-		return err
-	}
-	f.letters = append(f.letters, letters...)
-	return nil
-}
-
-func (f *fakeLetters) causes() []Cause {
-	f.mutex.Lock()
-	defer f.mutex.Unlock()
-	var all []Cause
-	for _, l := range f.letters {
-		all = append(all, l.Cause)
-	}
-	return all
-}
-
-// logBook collects log lines.
-type logBook struct {
-	mutex sync.Mutex
-	lines []string
-}
-
-func (b *logBook) logger() logr.Logger {
-	return funcr.New(func(prefix, args string) {
-		b.mutex.Lock()
-		defer b.mutex.Unlock()
-		b.lines = append(b.lines, prefix+" "+args)
-	}, funcr.Options{})
-}
-
-func (b *logBook) count(part string) int {
-	b.mutex.Lock()
-	defer b.mutex.Unlock()
-	n := 0
-	for _, line := range b.lines {
-		if strings.Contains(line, part) {
-			n++
-		}
-	}
-	return n
-}
-
-// rig is a receiver behind real TLS.
+// rig is a receiver behind real TLS, over a real spool.
 type rig struct {
-	t        *testing.T
-	writer   *fakeWriter
+	t        testing.TB
+	spool    *testSpool
 	letters  *fakeLetters
+	ledger   *ledger.Ledger
+	known    *Known
+	cluster  *fakeCluster
 	log      *logBook
 	registry *prometheus.Registry
 	receiver *Receiver
@@ -162,37 +41,48 @@ type rig struct {
 	client   *http.Client
 }
 
-// newRig starts a receiver that knows a client of the common name prod.
-func newRig(t *testing.T, modify ...func(*ReceiverOptions)) *rig {
+// setting is what a test changes of a rig before it starts.
+type setting struct {
+	receiver Options
+	senders  auth.Options
+	server   ServerOptions
+}
+
+// newRig starts a receiver that knows a client of the common name prod, which may
+// write the records of every organisation.
+func newRig(t testing.TB, modify ...func(*setting)) *rig {
 	t.Helper()
-	r := &rig{t: t, writer: newFakeWriter(), letters: &fakeLetters{}, log: &logBook{}, registry: prometheus.NewRegistry()}
-	var err error
-	if r.ca, err = certs.NewCA("test"); err != nil {
-		t.Fatal(err)
+	r := &rig{
+		t: t, letters: &fakeLetters{}, ledger: ledger.New(nil), known: NewKnown(), cluster: &fakeCluster{allowed: map[string]bool{}},
+		log: &logBook{}, registry: prometheus.NewRegistry(),
 	}
-	dir := t.TempDir()
-	serving, err := r.ca.IssueServing("127.0.0.1")
+	opened, err := spool.Open(t.Context(), spool.Options{Dir: filepath.Join(t.TempDir(), "spool")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.files = TLSFiles{ClientCA: filepath.Join(dir, "ca.crt")}
-	if r.files.Cert, r.files.Key, err = serving.Write(dir, "server"); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(r.files.ClientCA, r.ca.CertPEM(), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	options := ReceiverOptions{
-		Writer: r.writer, Letters: r.letters, Events: record.KubernetesOptions{OwnCluster: "prod"},
-		Registry: r.registry, Log: r.log.logger(),
+	r.spool = &testSpool{Spool: opened}
+	r.makeFiles()
+	s := setting{
+		receiver: Options{
+			Spool: r.spool, Letters: r.letters, Ledger: r.ledger, Known: r.known,
+			Events: record.KubernetesOptions{OwnCluster: "prod"}, Registry: r.registry, Log: r.log.logger(),
+		},
+		senders: auth.Options{
+			Tokens: r.cluster, Authorizer: r.cluster, Claimant: r.cluster, ClientOrgs: map[string][]string{"prod": {auth.EveryOrg}},
+		},
+		server: ServerOptions{Address: "127.0.0.1:0", TLS: r.files, Log: r.log.logger()},
 	}
 	for _, m := range modify {
-		m(&options)
+		m(&s)
 	}
-	if r.receiver, err = NewReceiver(options); err != nil {
+	if s.receiver.Senders, err = auth.New(s.senders); err != nil {
 		t.Fatal(err)
 	}
-	if r.server, err = NewServer("127.0.0.1:0", r.files, r.receiver, r.log.logger()); err != nil {
+	if r.receiver, err = NewReceiver(s.receiver); err != nil {
+		t.Fatal(err)
+	}
+	s.server.Handler = r.receiver
+	if r.server, err = NewServer(s.server); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -201,12 +91,32 @@ func newRig(t *testing.T, modify ...func(*ReceiverOptions)) *rig {
 	t.Cleanup(func() {
 		r.client.CloseIdleConnections()
 		cancel()
-		if err := <-done; err != nil {
+		if err := errors.Join(<-done, opened.Close()); err != nil {
 			t.Error(err)
 		}
 	})
 	r.client = r.clientOf("prod")
 	return r
+}
+
+func (r *rig) makeFiles() {
+	r.t.Helper()
+	var err error
+	if r.ca, err = certs.NewCA("test"); err != nil {
+		r.t.Fatal(err)
+	}
+	dir := r.t.TempDir()
+	serving, err := r.ca.IssueServing("127.0.0.1")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.files = TLSFiles{ClientCA: filepath.Join(dir, "ca.crt")}
+	if r.files.Cert, r.files.Key, err = serving.Write(dir, "server"); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := os.WriteFile(r.files.ClientCA, r.ca.CertPEM(), 0o600); err != nil {
+		r.t.Fatal(err)
+	}
 }
 
 func (r *rig) clientOf(commonName string) *http.Client {
@@ -235,26 +145,50 @@ func (r *rig) clientWith(pairs ...certs.Pair) *http.Client {
 
 func (r *rig) url(path string) string { return "https://" + r.server.Address() + path }
 
-// answer is what a test looks at of a response.
-type answer struct {
-	status     int
-	body       string
-	retryAfter string
+// got is what a test looks at of a response.
+type got struct {
+	Status     int
+	Body       string
+	RetryAfter string
 }
 
-func (r *rig) post(body []byte) answer {
-	r.t.Helper()
-	return r.send(r.client, http.MethodPost, "/ingest/kubernetes/prod", "application/json", bytes.NewReader(body))
+// request is one that starts well: a good client's, of JSON.
+type request struct {
+	client   *http.Client
+	method   string
+	path     string
+	media    string
+	encoding string
+	token    string
+	body     io.Reader
 }
 
-func (r *rig) send(client *http.Client, method, path, contentType string, body io.Reader) answer {
+func (r *rig) do(q request) got {
 	r.t.Helper()
-	req, err := http.NewRequestWithContext(r.t.Context(), method, r.url(path), body)
+	if q.client == nil {
+		q.client = r.client
+	}
+	if q.method == "" {
+		q.method = http.MethodPost
+	}
+	if q.media == "" {
+		q.media = "application/json"
+	}
+	req, err := http.NewRequestWithContext(r.t.Context(), q.method, r.url(q.path), q.body)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	req.Header.Set("Content-Type", contentType)
-	res, err := client.Do(req)
+	if sized, ok := q.body.(*sizedReader); ok {
+		req.ContentLength = sized.size
+	}
+	req.Header.Set("Content-Type", q.media)
+	if q.encoding != "" {
+		req.Header.Set("Content-Encoding", q.encoding)
+	}
+	if q.token != "" {
+		req.Header.Set("Authorization", "Bearer "+q.token)
+	}
+	res, err := q.client.Do(req)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -263,7 +197,52 @@ func (r *rig) send(client *http.Client, method, path, contentType string, body i
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	return answer{status: res.StatusCode, body: string(text), retryAfter: res.Header.Get("Retry-After")}
+	return got{Status: res.StatusCode, Body: string(text), RetryAfter: res.Header.Get("Retry-After")}
+}
+
+// events posts to the way of audit events.
+func (r *rig) events(body []byte) got {
+	r.t.Helper()
+	return r.do(request{path: PathKubernetes + "prod", body: bytes.NewReader(body)})
+}
+
+// lines posts to the way of records.
+func (r *rig) lines(body string) got {
+	r.t.Helper()
+	return r.do(request{path: PathRecords, media: "application/x-ndjson", body: strings.NewReader(body)})
+}
+
+// bulk posts to the way of the original API.
+func (r *rig) bulk(body string) got {
+	r.t.Helper()
+	return r.do(request{path: PathBulk, body: strings.NewReader(body)})
+}
+
+// wantNames compares the target names of the audits in the spool, how often each
+// is there.
+func (r *rig) wantNames(want map[string]int) {
+	r.t.Helper()
+	names := map[string]int{}
+	for _, e := range r.spool.entries(r.t) {
+		if a, ok := decoded(r.t, e).(*record.Audit); ok {
+			names[a.TargetResourceName]++
+		}
+	}
+	if want == nil {
+		want = map[string]int{}
+	}
+	if diff := cmp.Diff(want, names); diff != "" {
+		r.t.Errorf("names in the spool (-want +got):\n%s", diff)
+	}
+}
+
+func decoded(t testing.TB, e entry.Entry) record.Record {
+	t.Helper()
+	r, err := e.Record.Record()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
 
 // metric returns the value of a counter or gauge, with its label's value if it
@@ -287,9 +266,4 @@ func (r *rig) metric(name, label string) float64 {
 	}
 	r.t.Fatalf("there is no metric %s %s", name, label)
 	return 0
-}
-
-func unavailable(after time.Duration) error {
-	return &store.Error{Reason: store.Unavailable, Op: "append", Message: "the store is away", RetryAfter: after,
-		Err: errors.New("dial https://elastic:secret@10.0.0.1:9200: refused")}
 }

@@ -9,17 +9,19 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
 
+	"auditquery.dev/auditquery/internal/ingest/deadletter"
+	"auditquery.dev/auditquery/internal/ingest/ledger"
+	"auditquery.dev/auditquery/internal/ingest/spool"
 	"auditquery.dev/auditquery/internal/record"
-	"auditquery.dev/auditquery/internal/store"
 	"auditquery.dev/auditquery/test/await"
 	"auditquery.dev/auditquery/test/builders"
-	"auditquery.dev/auditquery/test/certs"
 )
 
 // named is an event about an object of a name.
@@ -27,281 +29,222 @@ func named(name string, modify ...func(*auditv1.Event)) *auditv1.Event {
 	return builders.Event(append([]func(*auditv1.Event){func(e *auditv1.Event) { e.ObjectRef.Name = name }}, modify...)...)
 }
 
-func TestABatchIsStoredBeforeItIsAnswered(t *testing.T) {
+func TestAListIsDurableBeforeItIsAnswered(t *testing.T) {
 	r := newRig(t)
-	got := r.post(builders.EventList(named("one"), named("two"), named("started", func(e *auditv1.Event) {
+	answered := r.events(builders.EventList(named("one"), named("two"), named("started", func(e *auditv1.Event) {
 		e.Stage = auditv1.StageResponseStarted
 	})))
-	want := answer{status: 200, body: `{"events":3,"skipped":1,"stored":2,"duplicate":0,"dead_letters":0}` + "\n"}
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(answer{})); diff != "" {
+	want := got{Status: 200, Body: `{"events":3,"skipped":1,"accepted":2,"dead_letters":0}` + "\n"}
+	if diff := cmp.Diff(want, answered); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff(map[string]int{"one": 1, "two": 1}, r.writer.names()); diff != "" {
+	r.wantNames(map[string]int{"one": 1, "two": 1})
+	for _, e := range r.spool.entries(t) {
+		if e.Source != "kubernetes/prod" || e.Received == 0 || decoded(t, e).Base().SourceType != record.SourceKubernetes {
+			t.Errorf("entry %+v", e)
+		}
+	}
+	wantAccount := ledger.Account{Received: 2, Acknowledged: 2, DeadLettered: map[deadletter.Cause]int64{}}
+	if diff := cmp.Diff(wantAccount, r.ledger.Accounts()["kubernetes/prod"]); diff != "" {
 		t.Error(diff)
 	}
-	if got := r.metric("auditquery_ingest_records_total", "stored"); got != 2 {
-		t.Errorf("counted %v stored records", got)
-	}
-	if got := r.metric("auditquery_ingest_requests_in_flight", ""); got != 0 {
-		t.Errorf("%v requests are still in flight", got)
+	if r.metric("auditquery_ingest_requests_in_flight", "") != 0 || r.metric("auditquery_ingest_memory_charged_bytes", "") != 0 {
+		t.Error("something is still held")
 	}
 }
 
-func TestABatchThatComesAgainStoresNothingNew(t *testing.T) {
-	r := newRig(t)
-	body := builders.EventList(named("one"), named("two"))
-	r.post(body)
-	got := r.post(body)
-	if got.status != 200 || !strings.Contains(got.body, `"stored":0,"duplicate":2`) {
-		t.Errorf("the second time: %+v", got)
-	}
-	if len(r.writer.stored) != 2 {
-		t.Errorf("%d records are stored", len(r.writer.stored))
-	}
-}
-
-func TestALargeBatchIsStoredInParts(t *testing.T) {
-	r := newRig(t)
-	var items []any
-	for i := range 2500 {
-		items = append(items, named(fmt.Sprint("n", i)))
-	}
-	if got := r.post(builders.EventList(items...)); got.status != 200 {
-		t.Fatalf("%+v", got)
-	}
-	var sizes []int
-	for _, call := range r.writer.calls {
-		sizes = append(sizes, len(call))
-	}
-	if diff := cmp.Diff([]int{1000, 1000, 500}, sizes); diff != "" {
-		t.Error(diff)
-	}
-	if len(r.writer.stored) != 2500 {
-		t.Errorf("%d records are stored", len(r.writer.stored))
+func TestALargeBodyIsWrittenInParts(t *testing.T) {
+	for name, test := range map[string]struct {
+		events  int
+		padding int
+		want    []int
+	}{
+		"by number of records": {events: 2500, want: []int{1000, 1000, 500}},
+		"by size":              {events: 30, padding: 60 << 10, want: []int{17, 13}},
+		"all at once":          {events: 20, want: []int{20}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			want := map[string]int{}
+			var items []any
+			for i := range test.events {
+				name := fmt.Sprint("n", i)
+				want[name] = 1
+				items = append(items, named(name, func(e *auditv1.Event) {
+					e.Annotations["padding"] = strings.Repeat("x", test.padding)
+				}))
+			}
+			if answered := r.events(builders.EventList(items...)); answered.Status != 200 {
+				t.Fatalf("%+v", answered)
+			}
+			if diff := cmp.Diff(test.want, r.spool.appends()); diff != "" {
+				t.Error(diff)
+			}
+			r.wantNames(want)
+		})
 	}
 }
 
-func TestAStoreThatIsAwayRefusesTheBatch(t *testing.T) {
+func TestASpoolThatTakesNothing(t *testing.T) {
 	tests := map[string]struct {
 		err            error
+		wantStatus     int
 		wantRetryAfter string
+		wantText       string
 	}{
-		"it says when to come back":    {err: unavailable(7 * time.Second), wantRetryAfter: "7"},
-		"it does not say when":         {err: unavailable(0), wantRetryAfter: "5"},
-		"it would be away for an hour": {err: unavailable(time.Hour), wantRetryAfter: "30"},
-		"it took too long":             {err: context.DeadlineExceeded, wantRetryAfter: "5"},
-		"its failure is of no type":    {err: fmt.Errorf("dial elastic:secret@10.0.0.1"), wantRetryAfter: "5"},
-		"its layout is not ours":       {err: &store.Error{Reason: store.Conflict, Op: "append", Message: "no"}, wantRetryAfter: "5"},
+		"it is full":          {err: fmt.Errorf("append: %w", spool.ErrFull), wantStatus: 503, wantRetryAfter: "5", wantText: "full"},
+		"too much waits":      {err: spool.ErrBusy, wantStatus: 429, wantRetryAfter: "1"},
+		"it is closed":        {err: spool.ErrClosed, wantStatus: 503, wantRetryAfter: "1", wantText: "ending"},
+		"its disk fails":      {err: &os.PathError{Op: "sync", Path: "/secret/place", Err: syscall.EIO}, wantStatus: 503, wantRetryAfter: "5", wantText: "input/output error"},
+		"it fails as nothing": {err: fmt.Errorf("odd /secret/place"), wantStatus: 503, wantRetryAfter: "5", wantText: "disk fails"},
+		"it takes too long":   {err: context.DeadlineExceeded, wantStatus: 503, wantRetryAfter: "5", wantText: "too long"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
-			r.writer.failNext(test.err)
+			r.spool.failNext(test.err)
 			body := builders.EventList(named("one"), json.RawMessage(`{"auditID":5}`))
-			got := r.post(body)
-			if got.status != 503 || got.retryAfter != test.wantRetryAfter {
-				t.Errorf("answered %+v, want 503 after %s", got, test.wantRetryAfter)
+			answered := r.events(body)
+			if answered.Status != test.wantStatus || answered.RetryAfter != test.wantRetryAfter || !strings.Contains(answered.Body, test.wantText) {
+				t.Errorf("answered %+v", answered)
 			}
-			if strings.Contains(got.body, "secret") || r.log.count("secret") > 0 {
-				t.Errorf("the store's address leaks: %s", got.body)
+			if strings.Contains(answered.Body, "secret") || r.log.count("secret") > 0 {
+				t.Errorf("a path leaks: %s", answered.Body)
 			}
-			if len(r.letters.letters) > 0 {
-				t.Error("a batch that comes again left a dead letter")
+			r.wantNames(nil)
+			if len(r.letters.letters) > 0 || r.ledger.Accounts()["kubernetes/prod"].Acknowledged != 0 {
+				t.Error("a body that comes again was counted, or left a dead letter")
 			}
-			if got := r.post(body); got.status != 200 || r.writer.names()["one"] != 1 || len(r.letters.letters) != 1 {
-				t.Errorf("the second try: %+v, stored %v, letters %v", got, r.writer.names(), r.letters.causes())
+			if answered := r.events(body); answered.Status != 200 || len(r.letters.letters) != 1 {
+				t.Errorf("the second try: %+v, letters %v", answered, r.letters.causes())
 			}
+			r.wantNames(map[string]int{"one": 1})
 		})
 	}
 }
 
-func TestOutcomesOfSingleRecords(t *testing.T) {
-	tests := map[string]struct {
-		outcome     store.Outcome
-		wantStatus  int
-		wantLetters []Cause
+func TestDeadLettersThatCannotBeWrittenRefuseTheBody(t *testing.T) {
+	for name, test := range map[string]struct {
+		err      error
+		wantText string
 	}{
-		"a collision is put aside and its neighbour stored": {
-			outcome:    store.Outcome{Result: store.Collision, Err: &store.Error{Reason: store.Conflict, Op: "append", Message: "another record"}},
-			wantStatus: 200, wantLetters: []Cause{CauseCollision},
-		},
-		"what the store can never take is put aside": {
-			outcome:    store.Outcome{Result: store.Rejected, Err: &store.Error{Reason: store.Invalid, Op: "append", Message: "too odd"}},
-			wantStatus: 200, wantLetters: []Cause{CauseRejected},
-		},
-		"what the store cannot take now comes again": {
-			outcome: store.Outcome{Result: store.Failed, Err: unavailable(0)}, wantStatus: 503,
-		},
-		"an outcome that nobody knows comes again": {outcome: store.Outcome{Result: 99}, wantStatus: 503},
-	}
-	for name, test := range tests {
+		"the disk fails": {err: &os.PathError{Op: "write", Path: "/secret", Err: os.ErrPermission}, wantText: "permission denied"},
+		"they are full":  {err: fmt.Errorf("write: %w", deadletter.ErrFull), wantText: "full"},
+	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
-			r.writer.outcome = func(rec record.Record) store.Outcome {
-				if rec.(*record.Audit).TargetResourceName == "bad" {
-					return test.outcome
-				}
-				return store.Outcome{}
+			r.letters.err = test.err
+			body := builders.EventList(json.RawMessage(`{}`), named("one"))
+			answered := r.events(body)
+			if answered.Status != 503 || answered.RetryAfter == "" || !strings.Contains(answered.Body, test.wantText) || strings.Contains(answered.Body, "secret") {
+				t.Errorf("answered %+v", answered)
 			}
-			got := r.post(builders.EventList(named("before"), named("bad"), named("after")))
-			if got.status != test.wantStatus {
-				t.Errorf("answered %+v", got)
+			if answered := r.events(body); answered.Status != 200 || len(r.letters.letters) != 1 {
+				t.Errorf("the second try: %+v", answered)
 			}
-			if diff := cmp.Diff(map[string]int{"before": 1, "after": 1}, r.writer.names()); diff != "" {
-				t.Error(diff)
-			}
-			if diff := cmp.Diff(test.wantLetters, r.letters.causes()); diff != "" {
-				t.Error(diff)
-			}
-			for _, letter := range r.letters.letters {
-				if !strings.Contains(string(letter.Record), `"target_resource_name":"bad"`) {
-					t.Errorf("the letter lacks the record: %s", letter.Record)
-				}
+			account := r.ledger.Accounts()["kubernetes/prod"]
+			if account.Received != 4 || account.Acknowledged != 3 || account.DeadLettered[deadletter.Malformed] != 1 {
+				t.Errorf("counted %+v", account)
 			}
 		})
 	}
 }
 
-func TestDeadLettersThatCannotBeWrittenRefuseTheBatch(t *testing.T) {
-	r := newRig(t)
-	r.letters.err = &os.PathError{Op: "write", Path: "x", Err: os.ErrPermission}
-	body := builders.EventList(json.RawMessage(`{}`), named("one"))
-	if got := r.post(body); got.status != 503 || got.retryAfter == "" {
-		t.Errorf("answered %+v", got)
-	}
-	if r.writer.names()["one"] != 1 {
-		t.Error("the good event was not stored")
-	}
-	if got := r.post(body); got.status != 200 || len(r.letters.letters) != 1 {
-		t.Errorf("the second try: %+v", got)
-	}
-}
-
-func TestOneBatchTooMany(t *testing.T) {
-	r := newRig(t, func(o *ReceiverOptions) { o.MaxBodies = 1 })
+func TestOneRequestTooMany(t *testing.T) {
+	r := newRig(t, func(s *setting) { s.receiver.MaxRequests = 1 })
 	entered, leave := make(chan struct{}), make(chan struct{})
-	r.writer.during = func(context.Context) error {
+	r.spool.during = func() {
 		entered <- struct{}{}
 		<-leave
-		return nil
 	}
 	var wait sync.WaitGroup
-	wait.Add(1)
-	var first answer
-	go func() {
-		defer wait.Done()
-		first = r.post(builders.EventList(named("one")))
-	}()
+	var first got
+	wait.Go(func() { first = r.events(builders.EventList(named("one"))) })
 	<-entered
-	if got := r.post(builders.EventList(named("two"))); got.status != 429 || got.retryAfter != "1" {
-		t.Errorf("the second answered %+v", got)
+	if answered := r.events(builders.EventList(named("two"))); answered.Status != 429 || answered.RetryAfter != "1" {
+		t.Errorf("the second answered %+v", answered)
 	}
-	if got := r.metric("auditquery_ingest_requests_in_flight", ""); got != 1 {
-		t.Errorf("%v in flight", got)
+	if n := r.metric("auditquery_ingest_requests_in_flight", ""); n != 1 {
+		t.Errorf("%v in flight", n)
 	}
 	close(leave)
 	wait.Wait()
-	if first.status != 200 {
+	if first.Status != 200 {
 		t.Errorf("the first answered %+v", first)
 	}
 }
 
 func TestAPanicIsAnAnswer(t *testing.T) {
 	r := newRig(t)
-	r.writer.during = func(context.Context) error { panic("nobody thought of it") }
-	if got := r.post(builders.EventList(named("one"))); got.status != 500 || strings.Contains(got.body, "nobody") {
-		t.Errorf("answered %+v", got)
+	r.spool.during = func() { panic("nobody thought of it") }
+	if answered := r.events(builders.EventList(named("one"))); answered.Status != 500 || strings.Contains(answered.Body, "nobody") {
+		t.Errorf("answered %+v", answered)
 	}
-	r.writer.during = nil
-	if got := r.post(builders.EventList(named("one"))); got.status != 200 {
-		t.Errorf("afterwards answered %+v", got)
-	}
-}
-
-func TestWhoMaySend(t *testing.T) {
-	tests := map[string]struct {
-		commonName string
-		path       string
-		wantStatus int
-	}{
-		"the cluster of its name":              {commonName: "prod", path: "/ingest/kubernetes/prod", wantStatus: 200},
-		"another cluster":                      {commonName: "prod", path: "/ingest/kubernetes/test", wantStatus: 403},
-		"a cluster that it is mapped to":       {commonName: "CN=odd", path: "/ingest/kubernetes/test", wantStatus: 200},
-		"the second of them":                   {commonName: "CN=odd", path: "/ingest/kubernetes/dev", wantStatus: 200},
-		"its own name though mapped elsewhere": {commonName: "renamed", path: "/ingest/kubernetes/renamed", wantStatus: 403},
-		"no common name at all":                {commonName: "", path: "/ingest/kubernetes/prod", wantStatus: 403},
-		"a path inside the name":               {commonName: "a/b", path: "/ingest/kubernetes/a%2Fb", wantStatus: 404},
-		"no cluster":                           {commonName: "prod", path: "/ingest/kubernetes/", wantStatus: 404},
-		"a deeper path":                        {commonName: "prod", path: "/ingest/kubernetes/prod/more", wantStatus: 404},
-	}
-	r := newRig(t, func(o *ReceiverOptions) {
-		o.ClientClusters = map[string][]string{"CN=odd": {"test", "dev"}, "renamed": {"new"}}
-	})
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			got := r.send(r.clientOf(test.commonName), http.MethodPost, test.path, "application/json",
-				strings.NewReader(string(builders.EventList())))
-			if got.status != test.wantStatus {
-				t.Errorf("answered %+v, want %d", got, test.wantStatus)
-			}
-		})
+	r.spool.during = nil
+	if answered := r.events(builders.EventList(named("one"))); answered.Status != 200 {
+		t.Errorf("afterwards answered %+v", answered)
 	}
 }
 
-func TestTLSIsDemanded(t *testing.T) {
+func TestPathsAndMethods(t *testing.T) {
 	r := newRig(t)
-	other, err := certs.NewCA("test") // of the same name, with another key
-	if err != nil {
-		t.Fatal(err)
-	}
-	foreign, err := other.IssueClient("prod")
-	if err != nil {
-		t.Fatal(err)
-	}
-	clients := map[string]*http.Client{
-		"no certificate":              r.clientWith(),
-		"a certificate of another CA": r.clientWith(foreign),
-		"no TLS":                      http.DefaultClient,
-	}
-	for name, client := range clients {
+	for name, test := range map[string]struct {
+		method, path string
+		want         int
+	}{
+		"somewhere else":          {path: "/", want: 404},
+		"a list of no cluster":    {path: PathKubernetes, want: 404},
+		"deeper than a cluster":   {path: PathKubernetes + "prod/more", want: 404},
+		"a slash inside the name": {path: PathKubernetes + "a%2Fb", want: 404},
+		"an upper-case cluster":   {path: PathKubernetes + "Prod", want: 404},
+		"reading events":          {method: http.MethodGet, path: PathKubernetes + "prod", want: 405},
+		"reading records":         {method: http.MethodGet, path: PathRecords, want: 405},
+		"writing to a probe":      {path: PathReady, want: 405},
+		"putting bulk events":     {method: http.MethodPut, path: PathBulk, want: 405},
+		"records of a bad name":   {path: PathRecords + "?cluster=A_B", want: 404},
+	} {
 		t.Run(name, func(t *testing.T) {
-			url := r.url("/ingest/kubernetes/prod")
-			if name == "no TLS" {
-				url = "http" + strings.TrimPrefix(url, "https")
+			answered := r.do(request{method: test.method, path: test.path, body: strings.NewReader("{}")})
+			var status struct {
+				Kind string
+				Code int
 			}
-			res, err := client.Post(url, "application/json", strings.NewReader("{}"))
-			if err == nil {
-				defer res.Body.Close()
-				if res.StatusCode < 400 {
-					t.Errorf("answered %d", res.StatusCode)
-				}
-			}
-			if len(r.writer.calls) > 0 {
-				t.Error("the writer was called")
+			if err := json.Unmarshal([]byte(answered.Body), &status); err != nil || answered.Status != test.want || status.Code != test.want || status.Kind != "Status" {
+				t.Errorf("answered %+v (%v), want %d", answered, err, test.want)
 			}
 		})
 	}
 }
 
-func TestASlowStoreIsNotWaitedForLong(t *testing.T) {
-	r := newRig(t, func(o *ReceiverOptions) { o.Timeout = 50 * time.Millisecond })
-	r.writer.during = func(ctx context.Context) error {
-		<-ctx.Done()
-		return ctx.Err()
-	}
-	if got := r.post(builders.EventList(named("one"))); got.status != 503 || !strings.Contains(got.body, "took too long") {
-		t.Errorf("answered %+v", got)
+func TestProbesNeedNobodysName(t *testing.T) {
+	r := newRig(t)
+	for name, test := range map[string]struct {
+		path  string
+		stats spool.Stats
+		want  int
+	}{
+		"alive":                  {path: PathLive, stats: spool.Stats{Full: true}, want: 200},
+		"ready":                  {path: PathReady, want: 200},
+		"not ready when full":    {path: PathReady, stats: spool.Stats{Full: true}, want: 503},
+		"not ready when failing": {path: PathReady, stats: spool.Stats{Failure: syscall.EIO}, want: 503},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r.spool.stats = &test.stats
+			if answered := r.do(request{client: r.clientWith(), method: http.MethodGet, path: test.path}); answered.Status != test.want {
+				t.Errorf("answered %+v", answered)
+			}
+		})
 	}
 }
 
-func TestASlowClientIsNotWaitedForLong(t *testing.T) {
-	r := newRig(t, func(o *ReceiverOptions) { o.Timeout = 300 * time.Millisecond })
+func TestASlowSenderIsNotWaitedForLong(t *testing.T) {
+	r := newRig(t, func(s *setting) { s.receiver.Timeout = 300 * time.Millisecond })
 	body, send := io.Pipe()
 	defer send.Close()
 	whole := builders.EventList(named("one"), named("two"))
 	go func() { _, _ = send.Write(whole[:len(whole)-50]) }()
 	// The answer may be lost when the connection is cut; that it ends is the point.
-	res, err := r.client.Post(r.url("/ingest/kubernetes/prod"), "application/json", body)
+	res, err := r.client.Post(r.url(PathKubernetes+"prod"), "application/json", body)
 	if err == nil {
 		defer res.Body.Close()
 		if res.StatusCode != http.StatusRequestTimeout {
@@ -312,7 +255,35 @@ func TestASlowClientIsNotWaitedForLong(t *testing.T) {
 		return r.metric("auditquery_ingest_requests_refused_total", string(refusedTimeout)) == 1 &&
 			r.metric("auditquery_ingest_requests_in_flight", "") == 0
 	})
-	if r.writer.names()["one"] != 1 {
-		t.Error("the whole event was not stored")
+	r.wantNames(map[string]int{"one": 1})
+}
+
+func TestWhatAReceiverNeeds(t *testing.T) {
+	r := newRig(t)
+	whole := r.receiver.options
+	for name, without := range map[string]func(*Options){
+		"a spool":      func(o *Options) { o.Spool = nil },
+		"letters":      func(o *Options) { o.Letters = nil },
+		"a ledger":     func(o *Options) { o.Ledger = nil },
+		"known ones":   func(o *Options) { o.Known = nil },
+		"senders":      func(o *Options) { o.Senders = nil },
+		"free metrics": func(*Options) {}, // they are registered already
+	} {
+		t.Run(name, func(t *testing.T) {
+			options := whole
+			without(&options)
+			if _, err := NewReceiver(options); err == nil {
+				t.Error("it was made all the same")
+			}
+		})
+	}
+}
+
+func TestEveryRefusalIsCountedFromTheStart(t *testing.T) {
+	r := newRig(t)
+	for _, reason := range refusals() {
+		if r.metric("auditquery_ingest_requests_refused_total", string(reason)) != 0 {
+			t.Error(reason)
+		}
 	}
 }

@@ -16,11 +16,12 @@ import (
 // and only when somebody connects.
 const recheckFiles = time.Second
 
-// TLSFiles names the files of a server that demands client certificates.
+// TLSFiles names the files of a server.
 type TLSFiles struct {
 	// Cert and Key are the server's own, in PEM.
 	Cert, Key string
 	// ClientCA are the authorities that sign clients' certificates, in PEM.
+	// Empty means that no client's certificate counts.
 	ClientCA string
 }
 
@@ -63,7 +64,6 @@ func (r *reloadingTLS) serverConfig() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		NextProtos: []string{"h2", "http/1.1"},
-		ClientAuth: tls.RequireAndVerifyClientCert,
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
 			return r.current(), nil
 		},
@@ -101,6 +101,9 @@ func (r *reloadingTLS) current() *tls.Config {
 func (r *reloadingTLS) stat() ([3]fileState, error) {
 	var state [3]fileState
 	for i, path := range []string{r.files.Cert, r.files.Key, r.files.ClientCA} {
+		if path == "" && i == 2 {
+			continue
+		}
 		info, err := os.Stat(path)
 		if err != nil {
 			return state, err
@@ -115,6 +118,14 @@ func (r *reloadingTLS) load() (*tls.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the server's certificate %s and key %s: %w", r.files.Cert, r.files.Key, err)
 	}
+	config := &tls.Config{
+		MinVersion:   tls.VersionTLS12,
+		NextProtos:   []string{"h2", "http/1.1"},
+		Certificates: []tls.Certificate{pair},
+	}
+	if r.files.ClientCA == "" {
+		return config, nil
+	}
 	bundle, err := os.ReadFile(r.files.ClientCA)
 	if err != nil {
 		return nil, fmt.Errorf("read the clients' authorities: %w", err)
@@ -124,11 +135,7 @@ func (r *reloadingTLS) load() (*tls.Config, error) {
 		return nil, fmt.Errorf("read the clients' authorities: %w",
 			errors.New(r.files.ClientCA+" holds no certificate in PEM"))
 	}
-	return &tls.Config{
-		MinVersion:   tls.VersionTLS12,
-		NextProtos:   []string{"h2", "http/1.1"},
-		Certificates: []tls.Certificate{pair},
-		ClientAuth:   tls.RequireAndVerifyClientCert,
-		ClientCAs:    pool,
-	}, nil
+	// One that is shown must be good; whoever shows none may have a token.
+	config.ClientAuth, config.ClientCAs = tls.VerifyClientCertIfGiven, pool
+	return config, nil
 }

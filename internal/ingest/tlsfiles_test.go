@@ -84,8 +84,8 @@ func TestARevokedAuthorityIsRefused(t *testing.T) {
 	r := newRig(t)
 	r.client.Transport.(*http.Transport).TLSClientConfig.ClientSessionCache = tls.NewLRUClientSessionCache(8)
 	body := builders.EventList(named("one"))
-	if got := r.post(body); got.status != 200 {
-		t.Fatalf("%+v", got)
+	if answered := r.events(body); answered.Status != 200 {
+		t.Fatalf("%+v", answered)
 	}
 	other, err := certs.NewCA("another")
 	if err != nil {
@@ -96,20 +96,20 @@ func TestARevokedAuthorityIsRefused(t *testing.T) {
 	}
 	await.True(t, "the earlier client is refused", func() bool {
 		r.client.CloseIdleConnections()
-		res, err := r.client.Post(r.url("/ingest/kubernetes/prod"), "application/json", strings.NewReader(string(body)))
+		res, err := r.client.Post(r.url(PathKubernetes+"prod"), "application/json", strings.NewReader(string(body)))
 		if err != nil {
 			return true
 		}
 		_ = res.Body.Close()
-		return false
+		return res.StatusCode == http.StatusUnauthorized
 	})
 	pair, err := other.IssueClient("prod")
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.client = r.clientWith(pair)
-	if got := r.post(body); got.status != 200 {
-		t.Errorf("a client of the new authority: %+v", got)
+	if answered := r.events(body); answered.Status != 200 {
+		t.Errorf("a client of the new authority: %+v", answered)
 	}
 }
 
@@ -125,7 +125,7 @@ func TestFilesThatCannotBeUsed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			_, files := authority(t, t.TempDir())
 			change(&files)
-			if s, err := NewServer("127.0.0.1:0", files, http.NotFoundHandler(), logr.Discard()); err == nil {
+			if s, err := NewServer(ServerOptions{Address: "127.0.0.1:0", TLS: files, Handler: http.NotFoundHandler(), Log: logr.Discard()}); err == nil {
 				_ = s.Close()
 				t.Error("the server was made")
 			}

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
 
+	"auditquery.dev/auditquery/internal/ingest/deadletter"
 	"auditquery.dev/auditquery/internal/record"
 	"auditquery.dev/auditquery/test/await"
 	"auditquery.dev/auditquery/test/builders"
@@ -22,41 +23,43 @@ import (
 
 // between is a body of odd JSON between two good events.
 func between(odd string) []byte {
-	return builders.EventList(named("before"), json.RawMessage(odd), named("after"))
+	// What is odd goes in as it is: marshalling refuses some of it.
+	list := builders.EventList(named("before"), json.RawMessage(`"odd"`), named("after"))
+	return bytes.Replace(list, []byte(`"odd"`), []byte(odd), 1)
 }
 
 func TestOneBadEventCostsNoNeighbour(t *testing.T) {
 	tests := map[string]struct {
 		odd        string
-		wantCause  Cause
+		wantCause  deadletter.Cause
 		wantReason string
 	}{
-		"it is null":                    {odd: `null`, wantCause: CauseMalformed, wantReason: "event 2: "},
-		"it is a number":                {odd: `5`, wantCause: CauseMalformed, wantReason: "no object"},
-		"it is a list":                  {odd: `[1]`, wantCause: CauseMalformed, wantReason: "no object"},
-		"it is empty":                   {odd: `{}`, wantCause: CauseMalformed, wantReason: "auditID"},
-		"a member has another type":     {odd: `{"auditID":{"a":1}}`, wantCause: CauseMalformed, wantReason: "auditID is of the wrong type"},
-		"its time is none":              {odd: `{"auditID":"a","stage":"ResponseComplete","requestReceivedTimestamp":"soon"}`, wantCause: CauseMalformed},
-		"it is of another kind":         {odd: `{"kind":"Pod","auditID":"a","stage":"Panic"}`, wantCause: CauseMalformed, wantReason: "kind"},
-		"it is of no known stage":       {odd: `{"auditID":"a","stage":"Later"}`, wantCause: CauseMalformed, wantReason: "stage"},
-		"it nests too deep":             {odd: strings.Repeat(`{"a":`, 200) + `1` + strings.Repeat(`}`, 200), wantCause: CauseMalformed, wantReason: "deep"},
-		"it is larger than an event is": {odd: `{"auditID":"` + strings.Repeat("x", 4<<20) + `"}`, wantCause: CauseTooLarge, wantReason: "large"},
+		"it is null":                    {odd: `null`, wantCause: deadletter.Malformed, wantReason: "event 2: "},
+		"it is a number":                {odd: `5`, wantCause: deadletter.Malformed, wantReason: "no object"},
+		"it is a list":                  {odd: `[1]`, wantCause: deadletter.Malformed, wantReason: "no object"},
+		"it is empty":                   {odd: `{}`, wantCause: deadletter.Malformed, wantReason: "auditID"},
+		"a member has another type":     {odd: `{"auditID":{"a":1}}`, wantCause: deadletter.Malformed, wantReason: "auditID is of the wrong type"},
+		"its time is none":              {odd: `{"auditID":"a","stage":"ResponseComplete","requestReceivedTimestamp":"soon"}`, wantCause: deadletter.Malformed},
+		"it is of another kind":         {odd: `{"kind":"Pod","auditID":"a","stage":"Panic"}`, wantCause: deadletter.Malformed, wantReason: "kind"},
+		"it is of no known stage":       {odd: `{"auditID":"a","stage":"Later"}`, wantCause: deadletter.Malformed, wantReason: "stage"},
+		"it nests too deep":             {odd: strings.Repeat(`{"a":`, 200) + `1` + strings.Repeat(`}`, 200), wantCause: deadletter.Malformed, wantReason: "deep"},
+		"it is no JSON":                 {odd: `{"auditID":nope}`, wantCause: deadletter.Malformed, wantReason: "invalid JSON"},
+		"it nests 20,000 deep":          {odd: strings.Repeat(`{"a":`, 20_000) + `1` + strings.Repeat(`}`, 20_000), wantCause: deadletter.Malformed, wantReason: "deep"},
+		"it is larger than an event is": {odd: `{"auditID":"` + strings.Repeat("x", 4<<20) + `"}`, wantCause: deadletter.TooLarge, wantReason: "large"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
-			got := r.post(between(test.odd))
-			if got.status != 200 || !strings.Contains(got.body, `"events":3,"skipped":0,"stored":2,"duplicate":0,"dead_letters":1`) {
-				t.Errorf("answered %+v", got)
+			answered := r.events(between(test.odd))
+			if answered.Status != 200 || !strings.Contains(answered.Body, `"events":3,"skipped":0,"accepted":2,"dead_letters":1`) {
+				t.Errorf("answered %+v", answered)
 			}
-			if diff := cmp.Diff(map[string]int{"before": 1, "after": 1}, r.writer.names()); diff != "" {
-				t.Error(diff)
-			}
-			if diff := cmp.Diff([]Cause{test.wantCause}, r.letters.causes()); diff != "" {
+			r.wantNames(map[string]int{"before": 1, "after": 1})
+			if diff := cmp.Diff([]deadletter.Cause{test.wantCause}, r.letters.causes()); diff != "" {
 				t.Fatal(diff)
 			}
 			letter := r.letters.letters[0]
-			if !strings.Contains(letter.Reason, test.wantReason) || len(letter.Reason) > MaxReason || letter.Source != "kubernetes/prod" {
+			if !strings.Contains(letter.Reason, test.wantReason) || len(letter.Reason) > deadletter.MaxReason || letter.Source != "kubernetes/prod" {
 				t.Errorf("the letter: %.300s from %s", letter.Reason, letter.Source)
 			}
 			if len(letter.Excerpt) > record.MaxExcerptBytes || !json.Valid(letter.Excerpt) {
@@ -65,8 +68,9 @@ func TestOneBadEventCostsNoNeighbour(t *testing.T) {
 			if n := r.log.count("put an event into the dead letters"); n != 1 {
 				t.Errorf("logged %d times", n)
 			}
-			if got := r.metric("auditquery_ingest_dead_letters_total", string(test.wantCause)); got != 1 {
-				t.Errorf("counted %v", got)
+			account := r.ledger.Accounts()["kubernetes/prod"]
+			if account.Received != 3 || account.Acknowledged != 3 || account.DeadLettered[test.wantCause] != 1 {
+				t.Errorf("counted %+v", account)
 			}
 		})
 	}
@@ -78,12 +82,13 @@ func TestManyBadEventsAreLoggedFewTimes(t *testing.T) {
 	for range 5000 {
 		items = append(items, json.RawMessage(`{}`))
 	}
-	if got := r.post(builders.EventList(items...)); got.status != 200 {
-		t.Errorf("answered %+v", got)
+	if answered := r.events(builders.EventList(items...)); answered.Status != 200 {
+		t.Errorf("answered %+v", answered)
 	}
-	if len(r.letters.letters) != 5000 || r.writer.names()["good"] != 1 {
-		t.Errorf("%d letters, stored %v", len(r.letters.letters), r.writer.names())
+	if len(r.letters.letters) != 5000 {
+		t.Errorf("%d letters", len(r.letters.letters))
 	}
+	r.wantNames(map[string]int{"good": 1})
 	if n := r.log.count("dead letters"); n != maxLoggedLetters+1 {
 		t.Errorf("logged %d times", n)
 	}
@@ -117,14 +122,12 @@ func TestOddValuesAreStoredAndMarked(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
-			if got := r.post(builders.EventList(named("odd", test.modify), named("after"))); got.status != 200 {
-				t.Fatalf("answered %+v", got)
+			if answered := r.events(builders.EventList(named("odd", test.modify), named("after"))); answered.Status != 200 {
+				t.Fatalf("answered %+v", answered)
 			}
-			if diff := cmp.Diff(map[string]int{"odd": 1, "after": 1}, r.writer.names()); diff != "" {
-				t.Fatal(diff)
-			}
-			for _, stored := range r.writer.stored {
-				a := stored.(*record.Audit)
+			r.wantNames(map[string]int{"odd": 1, "after": 1})
+			for _, e := range r.spool.entries(t) {
+				a := decoded(t, e).(*record.Audit)
 				if a.TargetResourceName != "odd" {
 					continue
 				}
@@ -191,17 +194,11 @@ func TestBrokenBodies(t *testing.T) {
 			if test.contentType != "" {
 				contentType = test.contentType
 			}
-			got := r.send(r.client, method, "/ingest/kubernetes/prod", contentType, bytes.NewReader(test.body))
-			if got.status != test.wantStatus || !strings.Contains(got.body, test.wantText) {
-				t.Errorf("answered %+v, want %d with %q", got, test.wantStatus, test.wantText)
+			answered := r.do(request{method: method, path: PathKubernetes + "prod", media: contentType, body: bytes.NewReader(test.body)})
+			if answered.Status != test.wantStatus || !strings.Contains(answered.Body, test.wantText) {
+				t.Errorf("answered %+v, want %d with %q", answered, test.wantStatus, test.wantText)
 			}
-			want := test.wantStored
-			if want == nil {
-				want = map[string]int{}
-			}
-			if diff := cmp.Diff(want, r.writer.names()); diff != "" {
-				t.Error(diff)
-			}
+			r.wantNames(test.wantStored)
 			if len(r.letters.letters) > 0 {
 				t.Errorf("dead letters: %v", r.letters.causes())
 			}
@@ -217,35 +214,17 @@ func TestBodiesThatAreTooLarge(t *testing.T) {
 	list := builders.EventList(named("first"))
 	end := bytes.LastIndexByte(list, ']')
 	list[end] = ','
-	start := list[:end+1]
-	tests := map[string]io.Reader{
-		"announced":     &sized{Reader: io.LimitReader(spaces{}, MaxBodyBytes+1), size: MaxBodyBytes + 1},
-		"not announced": io.MultiReader(bytes.NewReader(start), io.LimitReader(spaces{}, MaxBodyBytes+1)),
-	}
-	for name, body := range tests {
+	for name, body := range map[string]io.Reader{
+		"announced":     &sizedReader{Reader: io.LimitReader(spaces{}, MaxBodyBytes+1), size: MaxBodyBytes + 1},
+		"not announced": io.MultiReader(bytes.NewReader(list[:end+1]), io.LimitReader(spaces{}, MaxBodyBytes+1)),
+	} {
 		t.Run(name, func(t *testing.T) {
-			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.url("/ingest/kubernetes/prod"), body)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if s, ok := body.(*sized); ok {
-				req.ContentLength = s.size
-			}
-			req.Header.Set("Content-Type", "application/json")
-			res, err := r.client.Do(req)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer res.Body.Close()
-			if res.StatusCode != http.StatusRequestEntityTooLarge {
-				text, _ := io.ReadAll(res.Body)
-				t.Errorf("answered %d: %s", res.StatusCode, text)
+			if answered := r.do(request{path: PathKubernetes + "prod", body: body}); answered.Status != http.StatusRequestEntityTooLarge {
+				t.Errorf("answered %+v", answered)
 			}
 		})
 	}
-	if r.writer.names()["first"] != 1 {
-		t.Error("the whole event before the bound was not stored")
-	}
+	r.wantNames(map[string]int{"first": 1})
 }
 
 // TestAClientThatGoesAway cuts the connection inside the second event.
@@ -268,24 +247,8 @@ func TestAClientThatGoesAway(t *testing.T) {
 	await.True(t, "the refusal is counted", func() bool {
 		return r.metric("auditquery_ingest_requests_refused_total", string(refusedTruncated)) == 1
 	})
-	if r.writer.names()["one"] != 1 {
-		t.Error("the whole event was not stored")
+	r.wantNames(map[string]int{"one": 1})
+	if answered := r.events(whole); answered.Status != 200 {
+		t.Errorf("the next one answered %+v", answered)
 	}
-	if got := r.post(whole); got.status != 200 || r.writer.names()["two"] != 1 {
-		t.Errorf("the next one answered %+v", got)
-	}
-}
-
-type spaces struct{}
-
-func (spaces) Read(p []byte) (int, error) {
-	for i := range p {
-		p[i] = ' '
-	}
-	return len(p), nil
-}
-
-type sized struct {
-	io.Reader
-	size int64
 }

@@ -1,0 +1,181 @@
+package ingest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
+
+	"auditquery.dev/auditquery/internal/record"
+)
+
+// listReader reads a body that is one object with a list among its members, an
+// element at a time.
+type listReader struct {
+	*splitter
+	// list is the member that holds the elements, at most limit of them.
+	list  string
+	limit int
+	// element gets each; raw is the beginning of one that is too large.
+	element func(index int, raw []byte, tooLarge bool) error
+	// before is called when the list begins, other with each other member.
+	before func() error
+	other  func(name string, value jsontext.Value) error
+	// form makes the error of a body that is JSON of another form.
+	form func(problem string) error
+
+	seen bool
+}
+
+// read reads the body to its end. The error is that of one of the functions, a
+// *record.SyntaxError, record.ErrTooManyEvents, or the reader's own.
+func (l *listReader) read() error {
+	c, err := l.peek()
+	if err != nil {
+		return l.failure(err)
+	}
+	if c != '{' {
+		if !strings.ContainsRune(`["-0123456789tfn`, rune(c)) {
+			return l.failure(errNoJSON)
+		}
+		return l.form("it is no object")
+	}
+	l.at++
+	if err := l.each('}', l.member); err != nil {
+		return err
+	}
+	if c, err = l.peek(); !errors.Is(err, io.EOF) {
+		if err == nil {
+			err = fmt.Errorf("%q after the end", c)
+		}
+		return l.failure(err)
+	}
+	return nil
+}
+
+func (l *listReader) member() error {
+	name, err := l.memberName()
+	if err != nil {
+		return err
+	}
+	if name == l.list {
+		return l.elements()
+	}
+	value, tooLarge, err := l.value()
+	switch {
+	case err != nil:
+		return err
+	case tooLarge:
+		return l.form("a member beside " + l.list + " is too large")
+	case !jsontext.Value(value).IsValid(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)):
+		return l.failure(errNoJSON)
+	}
+	return l.other(name, value)
+}
+
+func (l *listReader) elements() error {
+	if l.seen {
+		return l.form(l.list + " occurs twice")
+	}
+	l.seen = true
+	c, err := l.peek()
+	if err != nil {
+		return l.failure(err)
+	}
+	if c == 'n' { // null
+		_, _, err := l.value()
+		return err
+	}
+	if c != '[' {
+		return l.form(l.list + " is no list")
+	}
+	if err := l.before(); err != nil {
+		return err
+	}
+	l.at++
+	index := 0
+	return l.each(']', func() error {
+		if index == l.limit {
+			return fmt.Errorf("%w: at most %d", record.ErrTooManyEvents, l.limit)
+		}
+		raw, tooLarge, err := l.value()
+		if err != nil {
+			return err
+		}
+		index++
+		return l.element(index-1, raw, tooLarge)
+	})
+}
+
+// eventsHeader is what an EventList says of itself.
+type eventsHeader struct{ kind, apiVersion *string }
+
+// readEvents reads an EventList of audit.k8s.io/v1 and calls each for every item
+// as it comes, holding one at a time. It differs from record.DecodeEvents in what
+// one item can spoil: nothing but itself, unless its brackets are not paired. The
+// error is that of each, which ends the reading, a *record.EnvelopeError, a
+// *record.SyntaxError, record.ErrTooManyEvents, or the reader's own.
+func readEvents(body io.Reader, each func(record.DecodedEvent) error) error {
+	var header eventsHeader
+	l := &listReader{
+		splitter: newSplitter(body), list: "items", limit: maxListEvents,
+		form:  func(problem string) error { return &record.EnvelopeError{Problem: problem} },
+		other: header.member,
+		before: func() error {
+			// Told at once where it can be: what follows may be long.
+			if header.kind == nil || header.apiVersion == nil {
+				return nil
+			}
+			return header.check()
+		},
+		element: func(index int, raw []byte, tooLarge bool) error {
+			event := record.DecodedEvent{Index: index, Raw: raw}
+			if tooLarge {
+				event.Err = fmt.Errorf("%w: more than %d bytes", record.ErrEventTooLarge, maxElementBytes)
+			} else {
+				event.Event, event.Err = record.DecodeEvent(raw, record.DecodeLimits{EventBytes: maxElementBytes})
+			}
+			return each(event)
+		},
+	}
+	if err := l.read(); err != nil {
+		return err
+	}
+	return header.check()
+}
+
+func (h *eventsHeader) member(name string, value jsontext.Value) error {
+	if name != "kind" && name != "apiVersion" {
+		return nil
+	}
+	text, err := jsontext.AppendUnquote(nil, value)
+	if err != nil || value.Kind() != '"' {
+		return &record.EnvelopeError{Problem: name + " is no string"}
+	}
+	said := string(text)
+	if name == "kind" {
+		h.kind = &said
+	} else {
+		h.apiVersion = &said
+	}
+	return nil
+}
+
+func (h *eventsHeader) check() error {
+	for _, part := range []struct {
+		name, want string
+		said       *string
+	}{{"kind", "EventList", h.kind}, {"apiVersion", auditv1.SchemeGroupVersion.String(), h.apiVersion}} {
+		said := ""
+		if part.said != nil {
+			said = *part.said
+		}
+		if said != part.want {
+			return &record.EnvelopeError{Problem: fmt.Sprintf("%s is %q", part.name, cut(said, 100))}
+		}
+	}
+	return nil
+}
