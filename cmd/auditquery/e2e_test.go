@@ -14,6 +14,7 @@ import (
 
 	"k8s.io/client-go/rest"
 
+	"auditquery.dev/auditquery/internal/ingest/deadletter"
 	"auditquery.dev/auditquery/internal/query"
 	"auditquery.dev/auditquery/internal/record"
 	"auditquery.dev/auditquery/internal/store/sqlite"
@@ -82,8 +83,12 @@ func TestAllOnARealCluster(t *testing.T) {
 	t.Run("events that come while the server is away are not lost", func(t *testing.T) { s.restart(t) })
 	t.Run("the server's own writes are not stored", func(t *testing.T) { s.wantNoOwnWrites(t) })
 	t.Run("nothing was put into the dead letters", func(t *testing.T) {
-		if content, err := os.ReadFile(filepath.Join(s.dir, "dead.jsonl")); err != nil || len(content) > 0 {
-			t.Errorf("%.2000s, %v", content, err)
+		letters, err := deadletter.Open(deadletter.Options{Dir: filepath.Join(s.dir, "dead-letters")})
+		if err == nil {
+			err = letters.Each(t.Context(), func(l deadletter.Letter) error { return errors.New(l.Reason) })
+		}
+		if err != nil {
+			t.Error(err)
 		}
 	})
 }
@@ -124,7 +129,7 @@ func newStage(t *testing.T) *stage {
 	}
 	s.files = []string{
 		"--ingest-address=" + ingestAddress, "--ingest-tls-cert-file=" + cert, "--ingest-tls-key-file=" + key,
-		"--ingest-client-ca-file=" + caFile, "--dead-letter-file=" + filepath.Join(s.dir, "dead.jsonl"),
+		"--ingest-client-ca-file=" + caFile, "--spool-dir=" + filepath.Join(s.dir, "spool"), "--dead-letter-dir=" + filepath.Join(s.dir, "dead-letters"),
 	}
 	policy, err := os.ReadFile(filepath.Join(root, "config", "ingest", "audit-policy.yaml"))
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"auditquery.dev/auditquery/internal/ingest"
+	"auditquery.dev/auditquery/internal/ingest/importer"
 )
 
 // standardInput is the argument that means standard input.
@@ -99,11 +99,11 @@ func (o *importOptions) validateAndRun(ctx context.Context, std streams, paths [
 	return err
 }
 
-func (o *importOptions) run(ctx context.Context, std streams, sources []ingest.ImportSource, opened openedStore, rejects *rejectsFile) (ingest.Summary, error) {
+func (o *importOptions) run(ctx context.Context, std streams, sources []importer.Source, opened openedStore, rejects *rejectsFile) (importer.Summary, error) {
 	show := newProgressLine(std.err)
 	events := o.events.complete(o.cluster.name)
 	events.Cluster = o.eventsOf
-	summary, err := ingest.Import(ctx, sources, opened, ingest.ImportOptions{
+	summary, err := importer.Import(ctx, sources, opened, importer.Options{
 		Events: events, Rejects: rejects.writer(), Progress: show.update,
 	})
 	show.clear()
@@ -129,7 +129,7 @@ func (e refusedError) Error() string {
 
 // openSources opens all files before anything is stored: a name that is wrong
 // should not be found after an hour.
-func openSources(paths []string, in io.Reader) (sources []ingest.ImportSource, closeAll func(), err error) {
+func openSources(paths []string, in io.Reader) (sources []importer.Source, closeAll func(), err error) {
 	var files []*os.File
 	closeAll = func() {
 		for _, file := range files {
@@ -144,7 +144,7 @@ func openSources(paths []string, in io.Reader) (sources []ingest.ImportSource, c
 				return nil, nil, usageError{errors.New("standard input (-) is named twice")}
 			}
 			usesInput = true
-			sources = append(sources, ingest.ImportSource{Name: "standard input", Reader: in})
+			sources = append(sources, importer.Source{Name: "standard input", Reader: in})
 			continue
 		}
 		file, err := os.Open(path)
@@ -153,7 +153,7 @@ func openSources(paths []string, in io.Reader) (sources []ingest.ImportSource, c
 			return nil, nil, fmt.Errorf("nothing was imported: %w", err)
 		}
 		files = append(files, file)
-		source := ingest.ImportSource{Name: path, Reader: file}
+		source := importer.Source{Name: path, Reader: file}
 		info, err := file.Stat()
 		if err == nil && info.IsDir() {
 			err = fmt.Errorf("%s is a folder; name the files in it", path)

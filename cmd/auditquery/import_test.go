@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"auditquery.dev/auditquery/internal/ingest"
+	"auditquery.dev/auditquery/internal/ingest/importer"
 )
 
 // result is what a command did.
@@ -101,14 +101,14 @@ func TestCommandLinesThatCannotWork(t *testing.T) {
 
 func TestProgressText(t *testing.T) {
 	tests := map[string]struct {
-		progress ingest.Progress
+		progress importer.Progress
 		want     string
 	}{
-		"a file":               {progress: ingest.Progress{Source: "a.jsonl", Lines: 5000, Read: 30, Size: 120, Took: 2 * time.Second}, want: "a.jsonl: 5000 lines, 2500/s, 25 %"},
-		"of unknown size":      {progress: ingest.Progress{Source: "standard input", Lines: 10, Took: time.Second}, want: "standard input: 10 lines, 10/s"},
-		"at once":              {progress: ingest.Progress{Source: "a"}, want: "a: 0 lines"},
-		"a file that grew":     {progress: ingest.Progress{Source: "a", Read: 300, Size: 100}, want: "a: 0 lines, 100 %"},
-		"a store that is away": {progress: ingest.Progress{Source: "a", Waiting: true}, want: "a: 0 lines; the store is away, trying again"},
+		"a file":               {progress: importer.Progress{Source: "a.jsonl", Lines: 5000, Read: 30, Size: 120, Took: 2 * time.Second}, want: "a.jsonl: 5000 lines, 2500/s, 25 %"},
+		"of unknown size":      {progress: importer.Progress{Source: "standard input", Lines: 10, Took: time.Second}, want: "standard input: 10 lines, 10/s"},
+		"at once":              {progress: importer.Progress{Source: "a"}, want: "a: 0 lines"},
+		"a file that grew":     {progress: importer.Progress{Source: "a", Read: 300, Size: 100}, want: "a: 0 lines, 100 %"},
+		"a store that is away": {progress: importer.Progress{Source: "a", Waiting: true}, want: "a: 0 lines; the store is away, trying again"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -7,13 +7,11 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/go-logr/logr"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"auditquery.dev/auditquery/internal/ingest"
 	"auditquery.dev/auditquery/internal/record"
-	"auditquery.dev/auditquery/internal/store"
 )
 
 // eventOptions say how audit events become records, wherever they come from.
@@ -28,6 +26,7 @@ func newEventOptions() *eventOptions {
 		ownUsernames: []string{
 			"system:serviceaccount:" + systemNamespace + ":auditquery-controller",
 			"system:serviceaccount:" + systemNamespace + ":auditquery-apiserver",
+			"system:serviceaccount:" + systemNamespace + ":auditquery-ingest",
 		},
 	}
 }
@@ -73,37 +72,56 @@ func (o *eventOptions) complete(ownCluster string) record.KubernetesOptions {
 	}
 }
 
-// ingestOptions say how audit events are received.
+// ingestOptions say how records are taken in.
 type ingestOptions struct {
 	address        string
 	files          ingest.TLSFiles
 	clientClusters []string
-	deadLetters    string
-	deadLetterSize int64
-	maxBodies      int
-	events         *eventOptions
+	clientOrgs     []string
+	tokens         bool
+	anyone         bool
+	memory         resource.QuantityValue
+
+	spoolDir     string
+	spoolBytes   resource.QuantityValue
+	segmentBytes resource.QuantityValue
+	letterDir    string
+	letterBytes  resource.QuantityValue
+	events       *eventOptions
 }
 
 func newIngestOptions() *ingestOptions {
 	return &ingestOptions{
-		address: "127.0.0.1:8444", deadLetters: "auditquery-dead-letters.jsonl",
-		deadLetterSize: ingest.DefaultDeadLetterBytes, maxBodies: ingest.DefaultMaxBodies, events: newEventOptions(),
+		address: "127.0.0.1:8444", tokens: true, memory: quantity("64Mi"),
+		spoolDir: "auditquery-spool", spoolBytes: quantity("8Gi"), segmentBytes: quantity("64Mi"),
+		letterDir: "auditquery-dead-letters", letterBytes: quantity("1Gi"), events: newEventOptions(),
 	}
+}
+
+func quantity(text string) resource.QuantityValue {
+	return resource.QuantityValue{Quantity: resource.MustParse(text)}
 }
 
 func (o *ingestOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.address, "ingest-address", o.address,
-		"where the audit webhook of kube-apiserver is served, at https://ADDRESS/ingest/kubernetes/CLUSTER; empty: nowhere")
+		"where records are taken in, by TLS, as 0.0.0.0:8444; empty: nowhere")
 	flags.StringVar(&o.files.Cert, "ingest-tls-cert-file", o.files.Cert, "the certificate of that address, PEM; read again when it changes")
 	flags.StringVar(&o.files.Key, "ingest-tls-key-file", o.files.Key, "its key, PEM")
 	flags.StringVar(&o.files.ClientCA, "ingest-client-ca-file", o.files.ClientCA,
-		"the authorities of the senders' certificates, PEM; a certificate's common name is the cluster that it may send for")
+		"the authorities of the senders' certificates, PEM; a certificate's common name is the cluster that it may send audit events of")
 	flags.StringSliceVar(&o.clientClusters, "ingest-client-clusters", o.clientClusters,
 		"exceptions to that, as COMMON-NAME=CLUSTER")
-	flags.StringVar(&o.deadLetters, "dead-letter-file", o.deadLetters, "where events are kept that cannot be stored")
-	flags.Int64Var(&o.deadLetterSize, "dead-letter-max-bytes", o.deadLetterSize,
-		"the size at which that file is put aside; three such files are kept beside it")
-	flags.IntVar(&o.maxBodies, "ingest-max-bodies", o.maxBodies, "how many batches are taken in at once")
+	flags.StringSliceVar(&o.clientOrgs, "ingest-client-orgs", o.clientOrgs,
+		"whose records a certificate may send besides, as COMMON-NAME=ORG; COMMON-NAME=* means every organisation's")
+	flags.BoolVar(&o.tokens, "ingest-tokens", o.tokens, "take senders with a Bearer token of the cluster, which is asked what they may")
+	flags.BoolVar(&o.anyone, "ingest-allow-anyone-to-write-audit-records", o.anyone,
+		"take records from whoever reaches the address, so that nobody can rely on any of them")
+	flags.Var(&o.memory, "ingest-memory-bytes", "what requests in hand may hold in memory together; beyond it senders are told to come again")
+	flags.StringVar(&o.spoolDir, "spool-dir", o.spoolDir, "the folder of what was acknowledged and is not in the store yet; on a disk that outlives the process")
+	flags.Var(&o.spoolBytes, "spool-max-bytes", "the size of the spool at which senders are told to come again")
+	flags.Var(&o.segmentBytes, "spool-segment-bytes", "the size of one of its files")
+	flags.StringVar(&o.letterDir, "dead-letter-dir", o.letterDir, "the folder of what cannot be stored, for the command deadletter")
+	flags.Var(&o.letterBytes, "dead-letter-max-bytes", "the size of that folder at which what cannot be stored stays in the spool")
 	o.events.addFlags(flags)
 }
 
@@ -118,23 +136,50 @@ func (o *ingestOptions) validate() []error {
 	for _, file := range []struct{ flag, path, what string }{
 		{"--ingest-tls-cert-file", o.files.Cert, "the receiver's certificate"},
 		{"--ingest-tls-key-file", o.files.Key, "the key of the receiver's certificate"},
-		{"--ingest-client-ca-file", o.files.ClientCA, "the authorities of the senders' certificates"},
-		{"--dead-letter-file", o.deadLetters, "the file for events that cannot be stored"},
+		{"--spool-dir", o.spoolDir, "the folder of what is not in the store yet"},
+		{"--dead-letter-dir", o.letterDir, "the folder of what cannot be stored"},
 	} {
 		if file.path == "" {
 			all = append(all, fmt.Errorf("%s is missing: it names %s (or turn the receiver off with --ingest-address=)", file.flag, file.what))
 		}
 	}
+	if o.files.ClientCA == "" && !o.tokens && !o.anyone {
+		all = append(all, errors.New("nobody could send: give --ingest-client-ca-file, or leave --ingest-tokens on"))
+	}
 	if _, err := o.clusters(); err != nil {
 		all = append(all, err)
 	}
-	if o.maxBodies < 1 || o.maxBodies > 1000 {
-		all = append(all, fmt.Errorf("--ingest-max-bodies is %d; it lies between 1 and 1000", o.maxBodies))
+	if _, err := o.orgs(); err != nil {
+		all = append(all, err)
 	}
-	if o.deadLetterSize < 1<<20 {
-		all = append(all, fmt.Errorf("--dead-letter-max-bytes is %d; it is at least %d", o.deadLetterSize, 1<<20))
+	for _, size := range []struct {
+		flag  string
+		value *resource.QuantityValue
+		least int64
+	}{
+		{"--ingest-memory-bytes", &o.memory, 8 << 20},
+		{"--spool-segment-bytes", &o.segmentBytes, 1 << 20},
+		{"--spool-max-bytes", &o.spoolBytes, 2 * o.segmentBytes.Value()},
+		{"--dead-letter-max-bytes", &o.letterBytes, 1 << 20},
+	} {
+		if size.value.Value() < size.least {
+			all = append(all, fmt.Errorf("%s is %s; it is at least %d bytes", size.flag, size.value, size.least))
+		}
 	}
 	return all
+}
+
+// orgs are those that each common name may send records of.
+func (o *ingestOptions) orgs() (map[string][]string, error) {
+	orgs := map[string][]string{}
+	for _, text := range o.clientOrgs {
+		at := strings.LastIndexByte(text, '=') // a common name may hold one
+		if at < 1 || at == len(text)-1 {
+			return nil, fmt.Errorf("--ingest-client-orgs: %q is not of the form COMMON-NAME=ORG", text)
+		}
+		orgs[text[:at]] = append(orgs[text[:at]], text[at+1:])
+	}
+	return orgs, nil
 }
 
 func (o *ingestOptions) clusters() (map[string][]string, error) {
@@ -147,40 +192,6 @@ func (o *ingestOptions) clusters() (map[string][]string, error) {
 		clusters[text[:at]] = append(clusters[text[:at]], text[at+1:])
 	}
 	return clusters, nil
-}
-
-// receiver is a receiver ready to be started, and what it holds open.
-type receiver struct {
-	server  *ingest.Server
-	letters *ingest.DeadLetters
-}
-
-func (r *receiver) close() error { return errors.Join(r.server.Close(), r.letters.Close()) }
-
-// complete opens the address and the dead letters. Validate was called.
-func (o *ingestOptions) complete(ownCluster string, writer store.Writer, registry prometheus.Registerer, log logr.Logger) (*receiver, error) {
-	clusters, err := o.clusters()
-	if err != nil {
-		return nil, err
-	}
-	letters, err := ingest.OpenDeadLetters(ingest.DeadLetterOptions{
-		Path: o.deadLetters, MaxBytes: o.deadLetterSize, Registry: registry, Log: log,
-	})
-	if err != nil {
-		return nil, err
-	}
-	handler, err := ingest.NewReceiver(ingest.ReceiverOptions{
-		Writer: writer, Letters: letters, Events: o.events.complete(ownCluster), ClientClusters: clusters,
-		MaxBodies: o.maxBodies, Registry: registry, Log: log,
-	})
-	if err != nil {
-		return nil, errors.Join(err, letters.Close())
-	}
-	server, err := ingest.NewServer(o.address, o.files, handler, log)
-	if err != nil {
-		return nil, errors.Join(err, letters.Close())
-	}
-	return &receiver{server: server, letters: letters}, nil
 }
 
 func address(flag, text string) []error {

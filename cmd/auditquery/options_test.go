@@ -40,16 +40,20 @@ func serveCases() map[string]serveCase {
 		"all on Elasticsearch":           {role: "all", args: wholeReceiver + "--store=elasticsearch --elasticsearch-url=https://es:9200,https://es2:9200"},
 		"controller with a secret's dir": {role: "controller", args: "--elasticsearch-secret-dir=/s --leader-elect --health-address=:8081"},
 		"a receiver without files": {
-			role: "all", want: []string{"--ingest-tls-cert-file", "--ingest-tls-key-file", "--ingest-client-ca-file"},
+			role: "all", want: []string{"--ingest-tls-cert-file", "--ingest-tls-key-file"},
+		},
+		"a receiver that nobody could send to": {
+			role: "all", args: wholeReceiver + "--ingest-client-ca-file= --ingest-tokens=false", want: []string{"--ingest-client-ca-file"},
 		},
 		"everything is wrong": {
 			role: "all",
 			args: "--log-level=loud --log-format=xml --cluster-name=A_B --store=postgres --metrics-address=8080 --health-address=x " +
-				"--trusted-proxies=here --ingest-address=nowhere --dead-letter-file= --ingest-client-clusters=x --ingest-max-bodies=0 --dead-letter-max-bytes=1",
+				"--trusted-proxies=here --ingest-address=nowhere --spool-dir= --dead-letter-dir= --ingest-client-clusters=x --ingest-client-orgs=y= " +
+				"--ingest-memory-bytes=1k --spool-segment-bytes=1 --spool-max-bytes=1 --dead-letter-max-bytes=1",
 			want: []string{
 				"--log-level", "--log-format", "--cluster-name", "--store", "--metrics-address", "--health-address", "--trusted-proxies",
-				"--ingest-address", "--ingest-tls-cert-file", "--dead-letter-file", "--ingest-client-clusters", "--ingest-max-bodies",
-				"--dead-letter-max-bytes",
+				"--ingest-address", "--ingest-tls-cert-file", "--spool-dir", "--dead-letter-dir", "--ingest-client-clusters",
+				"--ingest-client-orgs", "--ingest-memory-bytes", "--spool-segment-bytes", "--spool-max-bytes", "--dead-letter-max-bytes",
 			},
 		},
 		"the embedded store for one role alone": {role: "controller", args: "--store=sqlite", want: []string{"auditquery all"}},

@@ -5,7 +5,7 @@ import (
 	"io"
 	"time"
 
-	"auditquery.dev/auditquery/internal/ingest"
+	"auditquery.dev/auditquery/internal/ingest/importer"
 )
 
 // progressEvery is how often the line changes, at most.
@@ -22,7 +22,7 @@ func newProgressLine(out io.Writer) *progressLine {
 	return &progressLine{out: out, visible: isTerminal(out)}
 }
 
-func (p *progressLine) update(now ingest.Progress) {
+func (p *progressLine) update(now importer.Progress) {
 	if !p.visible || (!now.Waiting && p.shown > 0 && now.Took-p.shown < progressEvery) {
 		return
 	}
@@ -42,7 +42,7 @@ func (p *progressLine) clear() {
 }
 
 // progressText is the line without the terminal's codes.
-func progressText(p ingest.Progress) string {
+func progressText(p importer.Progress) string {
 	text := fmt.Sprintf("%s: %d lines", p.Source, p.Lines)
 	if seconds := p.Took.Seconds(); seconds > 0 {
 		text += fmt.Sprintf(", %.0f/s", float64(p.Lines)/seconds)

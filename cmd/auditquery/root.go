@@ -73,7 +73,8 @@ AUDITQUERY_CLUSTER_NAME. A flag on the command line stands above it.`,
 		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newAllCommand(std), newControllerCommand(std), newAPIServerCommand(std), newImportCommand(std), newVersionCommand(std))
+	root.AddCommand(newAllCommand(std), newControllerCommand(std), newAPIServerCommand(std), newIngestCommand(std),
+		newImportCommand(std), newDeadLetterCommand(std), newVersionCommand(std))
 	return root
 }
 

@@ -58,6 +58,7 @@ const (
 	roleAll        = "all"
 	roleController = "controller"
 	roleAPIServer  = "apiserver"
+	roleIngest     = "ingest"
 )
 
 func newControllerCommand(std streams) *cobra.Command {
@@ -74,7 +75,7 @@ API at /v1/audits and /v1/auth_audits.`)
 func newAllCommand(std streams) *cobra.Command {
 	return newServeCommand(std, roleAll, "Run every role in one process",
 		`Run every role in one process: the controllers, the API server, and the
-receiver of kube-apiserver's audit webhook. With --store=sqlite everything is
+receiver of audit events and records. With --store=sqlite everything is
 kept in one file on this machine. --secure-port=0 leaves the API server out,
 --ingest-address= the receiver.`)
 }
@@ -140,6 +141,8 @@ type server struct {
 	manager  ctrl.Manager
 	api      *apiserver.Server
 	receiver *receiver
+	// claimants are the receiver's, which is there before the manager.
+	claimants *claimants
 }
 
 // complete opens everything, or nothing.
@@ -165,9 +168,13 @@ func (o *serveOptions) assemble(ctx context.Context, s *server, config *rest.Con
 	}
 	// The receiver comes first: it takes events while all else still starts.
 	if o.ingest != nil && o.ingest.enabled() {
-		receiver, err := o.ingest.complete(o.cluster.name, records, ctrlmetrics.Registry, s.log.WithName("ingest"))
+		s.claimants = &claimants{}
+		receiver, err := o.ingest.complete(ctx, ingestParts{
+			cluster: o.cluster.name, config: config, claimants: s.claimants, store: records, registry: ctrlmetrics.Registry,
+			log: s.log.WithName("ingest"),
+		})
 		if err != nil {
-			return fmt.Errorf("set up the receiver of audit events: %w", err)
+			return fmt.Errorf("set up the receiver: %w", err)
 		}
 		s.receiver = receiver
 	}
@@ -181,6 +188,9 @@ func (o *serveOptions) assemble(ctx context.Context, s *server, config *rest.Con
 	directory, err := newDirectory(s.manager, ctrlmetrics.Registry)
 	if err != nil {
 		return err
+	}
+	if s.claimants != nil {
+		s.claimants.directory.Store(directory)
 	}
 	reader := sliced.NewReader(records)
 	if o.controllers {
@@ -261,7 +271,7 @@ func (s *server) runFronts(ctx context.Context) error {
 		return nil
 	})
 	if s.receiver != nil {
-		fronts.Go(func() error { return s.receiver.server.Start(ctx) })
+		fronts.Go(func() error { return s.receiver.run(ctx) })
 	}
 	if s.api != nil {
 		fronts.Go(func() error {

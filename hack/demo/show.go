@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os/exec"
 	"strings"
 	"time"
 )
@@ -116,19 +115,19 @@ func (d *demo) show(ctx context.Context) error {
 			return err
 		}
 	}
-	return d.showREST(ctx)
+	if err := d.showREST(ctx); err != nil {
+		return err
+	}
+	return d.showIngest(ctx)
 }
 
 // showREST asks the original API as its clients do: with a bearer token, at the
 // server's own address.
 func (d *demo) showREST(ctx context.Context) error {
 	url := d.stage.Server().URL() + "/v1/audits?limit=1&action=delete&target_resource_type=deployments&dt_from=now-1hour"
-	command := exec.CommandContext(ctx, "curl", "--silent", "--show-error", "--fail-with-body",
-		"--cacert", d.stage.CAPath(), "--header", "@-", url)
-	command.Stdin = strings.NewReader("Authorization: Bearer " + d.token) // not for everybody's eyes, as an argument is
-	out, err := command.CombinedOutput()
+	out, err := d.curl(ctx, d.token, url)
 	if err != nil {
-		return fmt.Errorf("curl %s: %w\n%s", url, err, out)
+		return err
 	}
 	var answer struct {
 		Audits []json.RawMessage `json:"audits"`

@@ -165,7 +165,7 @@ func (o *operator) startServer(ctx context.Context) error {
 			"--store=sqlite", "--sqlite-path=" + o.path("records.db"),
 			"--ingest-address=" + loopback.Address(o.ports.ingest),
 			"--ingest-tls-cert-file=" + cert, "--ingest-tls-key-file=" + key, "--ingest-client-ca-file=" + o.path("ca.crt"),
-			"--dead-letter-file=" + o.path("deadletters.jsonl"),
+			"--spool-dir=" + o.path("spool"), "--dead-letter-dir=" + o.path("deadletters"),
 			"--health-address=" + loopback.Address(o.ports.health), "--metrics-address=" + loopback.Address(o.ports.metrics),
 		},
 	})
@@ -197,6 +197,8 @@ func fetch(ctx context.Context, url string) (body []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
+	// Packing the page would cost the server as much as writing it.
+	request.Header.Set("Accept-Encoding", identity)
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return nil, err

@@ -41,6 +41,12 @@ func schemathesis(t *testing.T, url, paths, token string, examples int, more ...
 	if err := os.WriteFile(file, document, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	schemathesisOf(t, file, url, paths, token, examples, more...)
+}
+
+// schemathesisOf is schemathesis with the document of a file.
+func schemathesisOf(t *testing.T, file, url, paths, token string, examples int, more ...string) {
+	t.Helper()
 	out, err := run(t, nil, append([]string{
 		"-m", "schemathesis.cli", "run", file, "--url", url, "--include-path-regex", paths,
 		"--header", "Authorization: Bearer " + token, "--checks", "all",

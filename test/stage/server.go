@@ -22,6 +22,7 @@ const (
 	RoleAll        = "all"
 	RoleAPIServer  = "apiserver"
 	RoleController = "controller"
+	RoleIngest     = "ingest"
 )
 
 const (
@@ -69,10 +70,7 @@ func (s *Stage) AddServer(o ServerOptions) (*Server, error) {
 		}
 	}
 	if o.Account == "" {
-		o.Account = ControllerAccount
-		if o.Role == RoleAPIServer {
-			o.Account = APIServerAccount
-		}
+		o.Account = accountOf(o.Role)
 	}
 	if o.ElasticsearchURL == "" {
 		o.ElasticsearchURL = s.options.ElasticsearchURL
@@ -92,6 +90,17 @@ func (s *Stage) AddServer(o ServerOptions) (*Server, error) {
 	}
 	s.servers = append(s.servers, server)
 	return server, nil
+}
+
+func accountOf(role string) string {
+	switch role {
+	case RoleAPIServer:
+		return APIServerAccount
+	case RoleIngest:
+		return IngestAccount
+	default:
+		return ControllerAccount
+	}
 }
 
 // IssueServing makes a certificate that the kube-apiserver and clients on this
@@ -150,18 +159,20 @@ func (v *Server) Launch(ctx context.Context) error {
 }
 
 func (v *Server) args() []string {
-	args := append(v.storeArgs(), "--cluster-name="+v.stage.options.Cluster,
-		"--health-address="+loopback.Address(v.ports.health), "--metrics-address="+loopback.Address(v.ports.metrics))
+	args := append(v.storeArgs(), "--cluster-name="+v.stage.options.Cluster, "--metrics-address="+loopback.Address(v.ports.metrics))
+	if v.options.Role != RoleIngest {
+		args = append(args, "--health-address="+loopback.Address(v.ports.health))
+	}
 	if v.servesAPI() {
 		args = append(args, "--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", v.ports.api),
 			"--tls-cert-file="+v.path(".crt"), "--tls-private-key-file="+v.path(".key"), "--shutdown-delay-duration=0s")
 	}
-	if v.options.Role == RoleAll {
+	if v.receives() {
 		args = append(args, "--ingest-address="+loopback.Address(v.ports.ingest),
 			"--ingest-tls-cert-file="+v.path(".crt"), "--ingest-tls-key-file="+v.path(".key"),
-			"--ingest-client-ca-file="+v.stage.path(fileCA), "--dead-letter-file="+v.DeadLetterPath())
+			"--ingest-client-ca-file="+v.stage.path(fileCA), "--spool-dir="+v.path(".spool"), "--dead-letter-dir="+v.DeadLetterPath())
 	}
-	if v.options.Role != RoleAPIServer && v.stage.controllers() > 1 {
+	if v.controls() && v.stage.controllers() > 1 {
 		args = append(args, "--leader-elect")
 	}
 	return append(args, v.options.Args...)
@@ -170,7 +181,7 @@ func (v *Server) args() []string {
 func (s *Stage) controllers() int {
 	count := 0
 	for _, server := range s.servers {
-		if server.options.Role != RoleAPIServer {
+		if server.controls() {
 			count++
 		}
 	}
@@ -200,12 +211,15 @@ func (v *Server) WaitReady(ctx context.Context) error {
 }
 
 // Probe asks for a path that everybody may read, such as /livez, on the server's
-// own address or, if it has no API, where it shows its health. Anything but 200 is
-// an error.
+// own address or, if it has no API, where it takes records in or shows its health.
+// Anything but 200 is an error.
 func (v *Server) Probe(ctx context.Context, path string) error {
 	url, config := "http://"+loopback.Address(v.ports.health), &rest.Config{}
-	if v.servesAPI() {
+	switch {
+	case v.servesAPI():
 		url, config = v.URL(), v.Config(&rest.Config{})
+	case v.receives():
+		url, config = v.IngestURL(), &rest.Config{TLSClientConfig: rest.TLSClientConfig{CAFile: v.stage.CAPath()}}
 	}
 	client, err := rest.HTTPClientFor(config)
 	if err != nil {
@@ -256,8 +270,8 @@ func (v *Server) Port() int { return v.ports.api }
 // URL is its own address, where its API is.
 func (v *Server) URL() string { return "https://" + loopback.Address(v.ports.api) }
 
-// IngestURL is where a server of the role all receives audit events, below
-// /ingest/kubernetes/CLUSTER.
+// IngestURL is where a server of the role all or ingest takes records in: audit
+// events below /ingest/kubernetes/CLUSTER.
 func (v *Server) IngestURL() string { return "https://" + loopback.Address(v.ports.ingest) }
 
 // MetricsURL is where Prometheus reads.
@@ -268,13 +282,8 @@ func (v *Server) MetricsURL() string {
 // LogPath is the file that the server writes its log to.
 func (v *Server) LogPath() string { return v.path(".log") }
 
-// DeadLetterPath is the file of the events that it could not store.
-func (v *Server) DeadLetterPath() string {
-	if v == v.stage.Server() {
-		return v.stage.path("deadletters.jsonl")
-	}
-	return v.path(".deadletters.jsonl")
-}
+// DeadLetterPath is the folder of what it could not store.
+func (v *Server) DeadLetterPath() string { return v.path(".deadletters") }
 
 // Log is all that it has logged.
 func (v *Server) Log() (string, error) {
@@ -282,6 +291,14 @@ func (v *Server) Log() (string, error) {
 	return string(content), err
 }
 
-func (v *Server) servesAPI() bool { return v.options.Role != RoleController }
+func (v *Server) servesAPI() bool {
+	return v.options.Role == RoleAll || v.options.Role == RoleAPIServer
+}
+
+func (v *Server) controls() bool {
+	return v.options.Role == RoleAll || v.options.Role == RoleController
+}
+
+func (v *Server) receives() bool { return v.options.Role == RoleAll || v.options.Role == RoleIngest }
 
 func (v *Server) path(suffix string) string { return v.stage.path(v.options.Name + suffix) }

@@ -18,9 +18,10 @@ import (
 const (
 	// SystemNamespace is where the servers live, and what nobody claims belongs.
 	SystemNamespace = "auditquery-system"
-	// ControllerAccount and APIServerAccount are the servers' ServiceAccounts.
+	// These are the servers' ServiceAccounts.
 	ControllerAccount = "auditquery-controller"
 	APIServerAccount  = "auditquery-apiserver"
+	IngestAccount     = "auditquery-ingest"
 
 	serviceName    = "auditquery-apiserver"
 	defaultCluster = "local"
@@ -44,7 +45,7 @@ type Options struct {
 	// servers' default.
 	IndexPrefix string
 	// Audit has kube-apiserver send its audit events to the first server of the
-	// role all.
+	// role all or ingest.
 	Audit bool
 	// AuditBatch says when they are sent.
 	AuditBatch controlplane.Batch
@@ -156,7 +157,7 @@ func (s *Stage) audit() (*controlplane.Audit, error) {
 	}
 	receiver := s.receiver()
 	if receiver == nil {
-		return nil, errors.New("no server of the role all is there to send audit events to")
+		return nil, errors.New("no server of the role all or ingest is there to send audit events to")
 	}
 	policy, err := os.ReadFile(s.source("config", "ingest", "audit-policy.yaml"))
 	if err != nil {
@@ -175,7 +176,7 @@ func (s *Stage) audit() (*controlplane.Audit, error) {
 // receiver is the server that takes audit events in, nil if there is none.
 func (s *Stage) receiver() *Server {
 	for _, server := range s.servers {
-		if server.options.Role == RoleAll {
+		if server.receives() {
 			return server
 		}
 	}
