@@ -57,6 +57,10 @@ install-yaml: $(KUSTOMIZE) ## Write everything that a cluster needs into bin/ins
 test: build controlplane elasticsearch contract ## Run every test (TEST_PACKAGES=./internal/... for some).
 	AUDITQUERY_TEST_BINARY=$(BIN)/auditquery $(GO) test -timeout $(TEST_TIMEOUT) -p $(TEST_JOBS) $(TEST_PACKAGES)
 
+.PHONY: soak
+soak: build controlplane elasticsearch ## The long form of the tests of ingest: kills, outages, lost nodes; takes some hours.
+	AUDITQUERY_SOAK=1 AUDITQUERY_TEST_BINARY=$(BIN)/auditquery $(GO) test -count=1 -p 1 -v -timeout 6h ./test/e2e/ingest/...
+
 .PHONY: verify
 verify: ## Check what needs no test: generated files, formatting, vet, lint, go.mod.
 	hack/verify.sh $(MODULES)
