@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"runtime/debug"
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
@@ -87,6 +89,7 @@ func (o *ingestRole) run(ctx context.Context, opened openedStore, log logr.Logge
 	if err != nil {
 		return fmt.Errorf("set up the receiver: %w", err)
 	}
+	tuneGarbage(o.ingest.memory.Value())
 	log.Info("starting", "version", version)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return r.run(ctx) })
@@ -99,6 +102,26 @@ func (o *ingestRole) run(ctx context.Context, opened openedStore, log logr.Logge
 	err = errors.Join(group.Wait(), r.close())
 	log.Info("stopped")
 	return err
+}
+
+const (
+	// garbagePercent lets the heap grow further between two collections than Go
+	// does by itself: what comes in is garbage soon, and to collect it half as
+	// often saves a tenth of the CPU time (docs/benchmarks.md).
+	garbagePercent = 300
+	// ownMemory is what the process takes besides what its requests may hold.
+	ownMemory = 128 << 20
+)
+
+// tuneGarbage sets the collector up for a process that only takes records in,
+// unless the environment does (GOGC, GOMEMLIMIT).
+func tuneGarbage(requests int64) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbagePercent)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(ownMemory + requests)
+	}
 }
 
 func serveMetrics(ctx context.Context, address string) error {

@@ -20,13 +20,11 @@ const (
 	occurrenceMemory = 64
 )
 
-// recordsAnswer says what became of the items of a body: each is accepted, a
-// duplicate, skipped or rejected.
+// recordsAnswer says what became of the items of a body: each is accepted, skipped
+// or rejected. What came before is accepted again, and stored once.
 type recordsAnswer struct {
 	Received int `json:"received"`
 	Accepted int `json:"accepted"`
-	// Duplicate items are in the spool already.
-	Duplicate int `json:"duplicate"`
 	// Skipped are audit events that give no record by rule.
 	Skipped int `json:"skipped"`
 	// Rejected are the first of those that cannot be used. The malformed are in
@@ -148,14 +146,8 @@ func (t *recordsTaker) own(ctx context.Context, d *delivery, item record.Decoded
 		t.reject(item.Index, problem)
 		return d.putAside(ctx, s, deadletter.TooLarge, problem, item.Raw)
 	}
-	known := t.receiver.options.Known.item(p.ID, p.Document)
-	if t.receiver.options.Known.has(known) {
-		s.received++
-		t.answer.Duplicate++
-		return nil
-	}
 	t.answer.Accepted++
-	return d.putKnown(ctx, s, p, known)
+	return d.put(ctx, s, p)
 }
 
 // identify makes the id of a record that its sender gave none: what it says and

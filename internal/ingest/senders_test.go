@@ -100,7 +100,7 @@ func TestWhoMaySend(t *testing.T) {
 		"records of no organisation, by a certificate of one": {who: who{certificate: "shipper"}, path: PathRecords, body: ownLine("", "x"), want: 403},
 		"one of them of another organisation": {
 			who: who{certificate: "shipper"}, path: PathRecords, body: ownLine("org-lab", "x") + ownLine("org-shop", "y"), want: 200,
-			wantText: `"accepted":1,"duplicate":0,"skipped":0,"rejected":[{"index":0,"message":"the client certificate of`, wantEntries: 1,
+			wantText: `"accepted":1,"skipped":0,"rejected":[{"index":0,"message":"the client certificate of`, wantEntries: 1,
 		},
 		"records, by a certificate that is not listed":      {who: who{certificate: "stranger"}, path: PathRecords, body: ownLine("org-shop", "x"), want: 403},
 		"records, by a token with permission":               {who: who{token: "token-of-ann"}, path: PathRecords, body: ownLine("org-shop", "x"), want: 200, wantEntries: 1},
