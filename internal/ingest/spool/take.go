@@ -23,6 +23,10 @@ type reader struct {
 	// off is the offset behind what was read, last the number of its last entry.
 	off  int64
 	last uint64
+	// ended is the number that was next when all before it had been read. What was
+	// read may still be in hand, so only collect may make it readNext: together
+	// with what it gives out, or a progress in between calls that confirmed.
+	ended uint64
 }
 
 func (r *reader) close() {
@@ -100,7 +104,7 @@ func (s *Spool) collect(ctx context.Context, maxEntries, maxBytes int) (out []Ta
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.readNext = max(s.readNext, s.reader.last+1)
+	s.readNext = max(s.readNext, s.reader.last+1, s.reader.ended)
 	for i, t := range out {
 		s.taken[t.Seq] = appended[i]
 		s.readTime = appended[i]
@@ -167,7 +171,7 @@ func (s *Spool) unread() (stretch, bool, error) {
 			g = s.segmentAfter(g)
 		}
 		if g == nil || (g == r.seg && r.last+1 >= g.end) {
-			s.readNext = s.next
+			r.ended = s.next
 			s.mu.Unlock()
 			return stretch{}, false, nil
 		}
