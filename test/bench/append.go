@@ -168,21 +168,27 @@ func (b *bench) checkRound(ctx context.Context, ours, raw string) error {
 		if _, err := b.cluster.Do(ctx, http.MethodPost, "/"+index+"/_refresh", nil); err != nil {
 			return err
 		}
-		answer, err := b.cluster.Do(ctx, http.MethodGet, "/"+index+"/_count", nil)
+		got, err := b.countOf(ctx, index)
 		if err != nil {
 			return err
 		}
-		var counted struct {
-			Count int `json:"count"`
-		}
-		if err := json.Unmarshal(answer, &counted); err != nil {
-			return err
-		}
-		if counted.Count != want {
-			return fmt.Errorf("the index %s has %d records, not %d", index, counted.Count, want)
+		if got != want {
+			return fmt.Errorf("the index %s has %d records, not %d", index, got, want)
 		}
 	}
 	return nil
+}
+
+// countOf is how many records of an index can be found.
+func (b *bench) countOf(ctx context.Context, index string) (int, error) {
+	answer, err := b.cluster.Do(ctx, http.MethodGet, "/"+index+"/_count", nil)
+	if err != nil {
+		return 0, err
+	}
+	var counted struct {
+		Count int `json:"count"`
+	}
+	return counted.Count, json.Unmarshal(answer, &counted)
 }
 
 // deleteIndices deletes what a round made. The context of a run that ends may be

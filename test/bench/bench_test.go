@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"io"
 	"strings"
 	"testing"
@@ -128,5 +129,134 @@ func TestSamplesAreAddedByNameAndLabels(t *testing.T) {
 				t.Errorf("the sum is %v, want %v", tc.got, tc.want)
 			}
 		})
+	}
+}
+
+func TestEventsAreThoseOfAKubeAPIServerAndGiveOneRecordEach(t *testing.T) {
+	const count = 400
+	month := time.Date(2020, 3, 1, 0, 0, 0, 0, time.UTC)
+	body := newEventGenerator(month, 7).list(count)
+	if diff := cmp.Diff(string(body), string(newEventGenerator(month, 7).list(count))); diff != "" {
+		t.Fatalf("a second generator made others (-first +second):\n%s", diff)
+	}
+	if mean := len(body) / count; mean < 1000 || mean > 1300 {
+		t.Errorf("an event has %d bytes on average, want 1000 to 1300", mean)
+	}
+	seen, users := map[record.ID]bool{}, map[string]bool{}
+	err := record.DecodeEvents(bytes.NewReader(body), record.DecodeLimits{}, func(d record.DecodedEvent) error {
+		if d.Err != nil {
+			t.Fatalf("event %d: %v\n%s", d.Index, d.Err, d.Raw)
+		}
+		records, skipped, err := record.KubernetesRecords(d.Event, record.KubernetesOptions{Cluster: benchCluster, OwnCluster: benchCluster})
+		if err != nil || skipped != record.SkipNone || len(records) != 1 {
+			t.Fatalf("event %d gives %d records, skipped %q, %v", d.Index, len(records), skipped, err)
+		}
+		base := records[0].Base()
+		seen[base.ID], users[base.UserID] = true, true
+		if at := base.Time.Time(); at.Before(month) || !at.Before(month.AddDate(0, 1, 0)) {
+			t.Errorf("event %d is of %s", d.Index, at)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(seen) != count || len(users) < count/10 {
+		t.Errorf("%d events have %d ids and %d users", count, len(seen), len(users))
+	}
+}
+
+func TestOwnRecordsAreLinesThatASenderWrites(t *testing.T) {
+	const count = 100
+	body, err := newLineGenerator(time.Date(2020, 3, 1, 0, 0, 0, 0, time.UTC), 7).lines(count)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := bytes.SplitAfter(body, []byte("\n"))
+	if len(lines) != count+1 || len(lines[count]) > 0 {
+		t.Fatalf("there are %d lines, want %d, each with its end", len(lines)-1, count)
+	}
+	for i, line := range lines[:count] {
+		r, err := record.DecodeOwn(line)
+		if err != nil {
+			t.Fatalf("line %d: %v\n%s", i, err, line)
+		}
+		if at := r.Base().Time.Time(); at.Year() != 2020 || at.Month() != time.March {
+			t.Errorf("line %d is of %s", i, at)
+		}
+	}
+}
+
+func TestRegroup(t *testing.T) {
+	bulk := func(uri, body string) sent { return sent{method: "POST", uri: uri, body: []byte(body)} }
+	for name, tc := range map[string]struct {
+		bulks     []sent
+		want      []string
+		wantError string
+	}{
+		"parts of requests are put together": {
+			bulks: []sent{bulk("/a/_bulk?x=1", "1\n1\n2\n2\n3\n3\n"), bulk("/a/_bulk?x=1", "4\n4\n")},
+			want:  []string{"1\n1\n2\n2\n", "3\n3\n4\n4\n"},
+		},
+		"the last one has what is left": {
+			bulks: []sent{bulk("/a/_bulk?x=1", "1\n1\n2\n2\n3\n3\n")},
+			want:  []string{"1\n1\n2\n2\n", "3\n3\n"},
+		},
+		"nothing gives nothing": {},
+		"requests to two indices": {
+			bulks: []sent{bulk("/a/_bulk", "1\n1\n"), bulk("/b/_bulk", "1\n1\n")}, wantError: "writes to /a/_bulk and to /b/_bulk",
+		},
+		"half a pair": {bulks: []sent{bulk("/a/_bulk", "1\n1\n2\n")}, wantError: "does not end with a pair"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			made, err := regroup(tc.bulks, 2, "raw")
+			if tc.wantError != "" {
+				if err == nil || !strings.Contains(err.Error(), tc.wantError) {
+					t.Fatalf("regroup: %v, want an error with %q", err, tc.wantError)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			var bodies []string
+			for _, s := range made {
+				bodies = append(bodies, string(s.body))
+				if s.uri != "/raw/_bulk?x=1" {
+					t.Errorf("a request goes to %s", s.uri)
+				}
+			}
+			if diff := cmp.Diff(tc.want, bodies); diff != "" {
+				t.Errorf("bodies (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestParseStatPassesOverTheProgramsName(t *testing.T) {
+	used, group, err := parseStat([]byte("42 (a) b) S 1 77 77 0 -1 4194560 1 2 3 4 150 50 0 0 20 0 1 0 100\n"))
+	if err != nil || used != 2*time.Second || group != 77 {
+		t.Errorf("parseStat = %s, group %d, %v; want 2s, group 77", used, group, err)
+	}
+	if _, _, err := parseStat([]byte("42 (a) S 1\n")); err == nil {
+		t.Error("a stat that is cut off is no error")
+	}
+}
+
+func TestLooksBecomeFewer(t *testing.T) {
+	var l looks
+	const perRecord = 40 * time.Microsecond
+	missing, now, count := int64(48_000), time.Unix(0, 0), 0
+	began := now
+	for ; missing > 0; count++ {
+		wait := l.next(now, missing)
+		now = now.Add(wait)
+		missing -= int64(wait / perRecord)
+	}
+	if count > 10 {
+		t.Errorf("there were %d looks, want a few", count)
+	}
+	if late := now.Sub(began) - 48_000*perRecord; late > 5*time.Millisecond {
+		t.Errorf("the last look came %s too late", late)
 	}
 }

@@ -1,6 +1,6 @@
-// Command bench measures what the stores, the API server and the controller cost,
-// beside the least that could be paid for the same and beside what a person would
-// write.
+// Command bench measures what the stores, intake, the API server and the controller
+// cost, beside the least that could be paid for the same and beside what a person
+// would write.
 //
 // Every figure but a few is a ratio whose two sides were measured in turn in one
 // run, so that it says something on any machine. It ends with exit status 1 if a figure
@@ -87,13 +87,13 @@ func parse(args []string, errOut io.Writer) (settings, error) {
 	flags.StringVar(&s.only, "only", "", "which parts to run, of "+strings.Join(partNames(), ",")+"; empty: all")
 	flags.IntVar(&s.records, "records", defaultRecords, "how many records the stores hold")
 	flags.IntVar(&s.iterations, "iterations", 300, "how often each side of a page is measured")
-	flags.IntVar(&s.rounds, "rounds", 7, "how many times both sides of appending begin new indices, 48,000 records a side each")
+	flags.IntVar(&s.rounds, "rounds", 7, "how many times the sides of appending, and of intake, begin new indices, 48,000 and 96,000 records a side each")
 	flags.IntVar(&s.queries, "queries", 1000, "how many AuditQueries run")
 	flags.DurationVar(&s.duration, "duration", 5*time.Minute, "how long the AuditQueries are measured")
 	flags.StringVar(&s.dir, "dir", "", "keep the loaded SQLite file here and use it again; empty: a temporary directory")
-	flags.StringVar(&s.server, "server", "", "the program that runs the AuditQueries; empty: bin/auditquery of the repository")
+	flags.StringVar(&s.server, "server", "", "the program that serves, takes records in and runs the AuditQueries; empty: bin/auditquery of the repository")
 	flags.StringVar(&s.markdown, "markdown", "", "also write the results as this page")
-	flags.StringVar(&s.profile, "cpuprofile", "", "write profiles of this process here, one file a part: PREFIX.PART.pprof")
+	flags.StringVar(&s.profile, "cpuprofile", "", "write profiles here: of this process, PREFIX.PART.pprof, and of servers that it measures")
 	if err := flags.Parse(args); err != nil {
 		return s, err
 	}

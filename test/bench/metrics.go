@@ -5,9 +5,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -89,22 +91,49 @@ func cpuTime(pid int) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	// The program's name, in brackets, may hold anything.
-	_, rest, ok := bytes.Cut(text, []byte(") "))
-	fields := strings.Fields(string(rest))
-	const user, system = 11, 12
-	if !ok || len(fields) <= system {
-		return 0, fmt.Errorf("/proc/%d/stat has another form than expected", pid)
+	used, _, err := parseStat(text)
+	return used, err
+}
+
+// groupCPUTime is what the processes of a group that live have used so far.
+func groupCPUTime(group int) (time.Duration, error) {
+	paths, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return 0, err
+	}
+	var all time.Duration
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil { // it has ended meanwhile
+			continue
+		}
+		if used, of, err := parseStat(text); err == nil && of == group {
+			all += used
+		}
+	}
+	return all, nil
+}
+
+// parseStat reads what a process has used, and its group, from its stat.
+func parseStat(text []byte) (used time.Duration, group int, err error) {
+	// The program's name, in brackets, may hold anything, brackets too.
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	const groupAt, user, system = 2, 11, 12
+	if len(fields) <= system {
+		return 0, 0, errors.New("the stat of a process has another form than expected")
+	}
+	if group, err = strconv.Atoi(fields[groupAt]); err != nil {
+		return 0, 0, err
 	}
 	var ticks int64
 	for _, field := range []string{fields[user], fields[system]} {
 		n, err := strconv.ParseInt(field, 10, 64)
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		ticks += n
 	}
-	return time.Duration(ticks) * time.Second / ticksPerSecond, nil
+	return time.Duration(ticks) * time.Second / ticksPerSecond, group, nil
 }
 
 func residentBytes(pid int) (int64, error) { return statusBytes(pid, "VmRSS") }

@@ -23,6 +23,7 @@ func parts() []part {
 	return []part{
 		{"elasticsearch", pageOfElasticsearch, true},
 		{"append", appendToElasticsearch, false},
+		{"ingest", ingest, false},
 		{"sqlite", pageOfSQLite, true},
 		{"pages", deepPages, true},
 		{"lists", listsOfElasticsearch, true},

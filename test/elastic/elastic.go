@@ -36,6 +36,8 @@ type Options struct {
 	Home string
 	// Heap of each node, as the JVM writes it; empty means 512m.
 	Heap string
+	// JavaOptions are added to those of each node.
+	JavaOptions []string
 	// Security turns on TLS and users: see Cluster's Username, Password, CAPEM.
 	Security bool
 	// Nodes is how many; 0 means one.

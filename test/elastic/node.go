@@ -3,9 +3,9 @@ package elastic
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -146,6 +146,7 @@ func (n *Node) start() error {
 // variable that it ignores, and obeys others.
 func (n *Node) environment() []string {
 	heap := n.cluster.options.Heap
+	java := append([]string{"-Xms" + heap, "-Xmx" + heap}, n.cluster.options.JavaOptions...)
 	return []string{
 		"PATH=" + os.Getenv("PATH"),
 		"HOME=" + n.dir(),
@@ -154,7 +155,7 @@ func (n *Node) environment() []string {
 		"ES_JAVA_HOME=" + n.place.java,
 		"ES_PATH_CONF=" + filepath.Join(n.dir(), dirConfig),
 		"ES_TMPDIR=" + filepath.Join(n.dir(), dirTemporary),
-		fmt.Sprintf("ES_JAVA_OPTS=-Xms%s -Xmx%s", heap, heap),
+		"ES_JAVA_OPTS=" + strings.Join(java, " "),
 		// The launcher lives as long as the server and does next to nothing.
 		"CLI_JAVA_OPTS=-XX:TieredStopAtLevel=1 -XX:-UsePerfData",
 	}
