@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"auditquery.dev/auditquery/internal/ingest/budget"
 	"auditquery.dev/auditquery/internal/record"
 )
 
@@ -18,7 +19,11 @@ const (
 	maxListEvents = 100_000
 	// keptOfLarge is how much of a larger one is kept, to tell which it was.
 	keptOfLarge = 64 << 10
-	splitBuffer = 4 << 10
+	// A splitter begins with a small buffer, and takes a larger one for a sender
+	// that fills it: each read of HTTP/2 gives back a part of its window, which is
+	// a write to the network.
+	splitBuffer     = 4 << 10
+	fastSplitBuffer = budget.Free
 )
 
 var errNoJSON = errors.New("not JSON")
@@ -33,6 +38,8 @@ type splitter struct {
 	at     int   // the next byte of buffer
 	passed int64 // bytes before buffer
 	err    error // of reader
+	// filled says that the last read gave as much as there was room for.
+	filled bool
 }
 
 func newSplitter(reader io.Reader) *splitter {
@@ -72,7 +79,7 @@ func (s *splitter) fill() bool {
 	if s.err != nil {
 		return false
 	}
-	if len(s.buffer) == cap(s.buffer) {
+	if len(s.buffer) == cap(s.buffer) || s.filled && cap(s.buffer) < fastSplitBuffer {
 		larger := make([]byte, len(s.buffer), 2*cap(s.buffer))
 		copy(larger, s.buffer)
 		s.buffer = larger
@@ -80,6 +87,7 @@ func (s *splitter) fill() bool {
 	for range 100 { // a reader that gives nothing for ever is broken
 		n, err := s.reader.Read(s.buffer[len(s.buffer):cap(s.buffer)])
 		s.buffer = s.buffer[:len(s.buffer)+n]
+		s.filled = len(s.buffer) == cap(s.buffer)
 		s.err = err
 		if n > 0 {
 			return true

@@ -77,8 +77,10 @@ type recordsTaker struct {
 	asked       string
 	source      string
 	occurrences map[record.ID]int
-	answer      recordsAnswer
-	forbidden   int
+	// canonical is memory for that of one record after the other.
+	canonical []byte
+	answer    recordsAnswer
+	forbidden int
 }
 
 func (t *recordsTaker) take(ctx context.Context, d *delivery, body *meter) (answer, error) {
@@ -155,7 +157,10 @@ func (t *recordsTaker) own(ctx context.Context, d *delivery, item record.Decoded
 // gives the same ids, and equal records of one body are several.
 func (t *recordsTaker) identify(d *delivery, r record.Record) error {
 	r.Base().SourceType = record.SourceBulk
-	canonical, err := record.Canonical(r)
+	canonical, err := record.AppendCanonical(t.canonical[:0], r)
+	if cap(canonical) <= maxKeptDocument {
+		t.canonical = canonical
+	}
 	if err != nil {
 		return errors.New("it cannot be written as JSON")
 	}

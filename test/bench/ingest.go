@@ -16,9 +16,9 @@ const (
 	// intakeChunk is what one side takes in before it is the other's turn. What
 	// each turn begins and ends with, a first batch that nothing is shipped beside
 	// and a last one that nothing is taken in beside, must not weigh.
-	intakeChunk = 48_000
+	intakeChunk = 96_000
 	// intakeChunks of each side are taken in before all get new indices.
-	intakeChunks = 2
+	intakeChunks = 1
 	// firstYear has the months of the first rounds: each way in takes one a round.
 	firstYear = 1990
 	// mostRounds is what fits into the spool of the server that has no store.

@@ -56,7 +56,7 @@ type Options struct {
 	// One record may be larger than MaxBytes.
 	MaxRecords, MaxBytes int
 	// Linger is how long a group that is not full waits for more records; the
-	// default is 50 ms, less than zero means not at all.
+	// default is 20 ms, less than zero means not at all.
 	Linger time.Duration
 	// Timeout is how long the store may take for one group; the default is 60 s.
 	Timeout time.Duration
@@ -84,7 +84,7 @@ func (o Options) complete() (Options, error) {
 	o.Workers = orDefault(o.Workers, 2)
 	o.MaxRecords = orDefault(o.MaxRecords, 1000)
 	o.MaxBytes = orDefault(o.MaxBytes, 4<<20)
-	o.Linger = orDefault(o.Linger, 50*time.Millisecond)
+	o.Linger = orDefault(o.Linger, 20*time.Millisecond)
 	o.Timeout = orDefault(o.Timeout, time.Minute)
 	o.Stop = orDefault(o.Stop, 20*time.Second)
 	if o.Forget == nil {
