@@ -44,6 +44,7 @@ type delivery struct {
 	logged      int
 
 	prepared record.Prepared // its memory is used again
+	mapped   mappedEvent     // so is this one's
 	known    []knownItem
 	// element is the memory of the largest element so far, since its decoder
 	// keeps the buffer. fixed is what the request holds to its end.
@@ -209,6 +210,21 @@ func (d *delivery) hold(ctx context.Context) error {
 	return nil
 }
 
+// holdGroup charges for a group of events, to the end of the request; false when
+// there is not as much memory now.
+func (d *delivery) holdGroup() bool {
+	if d.element >= groupMemory {
+		return true
+	}
+	before := d.element
+	d.element = groupMemory
+	if !d.account.Set(d.held()) {
+		d.element = before
+		return false
+	}
+	return true
+}
+
 // putAside holds a letter until the body has ended, or not so long when there are
 // many.
 func (d *delivery) putAside(ctx context.Context, s *stream, cause deadletter.Cause, reason string, raw []byte) error {
@@ -262,20 +278,24 @@ func (d *delivery) log(letter deadletter.Letter) {
 func (d *delivery) event(
 	ctx context.Context, s *stream, event record.DecodedEvent, options record.KubernetesOptions,
 ) (f fate, problem string, err error) {
-	records, skip, err := recordsOf(event, options)
+	d.mapped.of(event, options, d.receiver.options.Now())
+	return d.putMapped(ctx, s, &d.mapped)
+}
+
+// putMapped is event for one that was mapped already.
+func (d *delivery) putMapped(ctx context.Context, s *stream, m *mappedEvent) (f fate, problem string, err error) {
 	switch {
-	case err != nil:
-		problem = fmt.Sprintf("event %d: %v", event.Index+1, err)
-		return fateBad, problem, d.putAside(ctx, s, causeOf(err), problem, event.Raw)
-	case skip != record.SkipNone:
+	case m.err != nil:
+		problem = fmt.Sprintf("event %d: %v", m.event.Index+1, m.err)
+		return fateBad, problem, d.putAside(ctx, s, causeOf(m.err), problem, m.event.Raw)
+	case m.skip != record.SkipNone:
 		d.receiver.metrics.skipped.Inc()
 		return fateSkipped, "", nil
 	}
-	for _, r := range records {
-		p := d.prepare(r)
+	for _, p := range m.records {
 		if len(p.Document) > maxEntryBytes {
-			problem = fmt.Sprintf("event %d: its record has %d bytes, at most %d are taken", event.Index+1, len(p.Document), maxEntryBytes)
-			return fateBad, problem, d.putAside(ctx, s, deadletter.TooLarge, problem, event.Raw)
+			problem = fmt.Sprintf("event %d: its record has %d bytes, at most %d are taken", m.event.Index+1, len(p.Document), maxEntryBytes)
+			return fateBad, problem, d.putAside(ctx, s, deadletter.TooLarge, problem, m.event.Raw)
 		}
 		if err := d.put(ctx, s, p); err != nil {
 			return fateTaken, "", err
@@ -292,20 +312,6 @@ const (
 	fateSkipped
 	fateBad
 )
-
-// recordsOf maps an event, and takes a panic for what is wrong with that event:
-// its neighbours go on.
-func recordsOf(event record.DecodedEvent, options record.KubernetesOptions) (records []record.Record, skip record.Skip, err error) {
-	if event.Err != nil {
-		return nil, record.SkipNone, event.Err
-	}
-	defer func() {
-		if cause := recover(); cause != nil {
-			records, err = nil, fmt.Errorf("internal error of type %T", cause)
-		}
-	}()
-	return record.KubernetesRecords(event.Event, options)
-}
 
 func causeOf(err error) deadletter.Cause {
 	if errors.Is(err, record.ErrEventTooLarge) {

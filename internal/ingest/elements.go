@@ -40,6 +40,9 @@ type splitter struct {
 	err    error // of reader
 	// filled says that the last read gave as much as there was room for.
 	filled bool
+	// moving, if there is one, is called before values that were given out are
+	// written over. Its error becomes the reader's.
+	moving func() error
 }
 
 func newSplitter(reader io.Reader) *splitter {
@@ -63,15 +66,22 @@ func (s *splitter) failure(err error) error {
 	return &record.SyntaxError{Offset: s.offset(), Err: err}
 }
 
-// drop forgets the first bytes of buffer.
-func (s *splitter) drop(bytes int) {
+// drop forgets the first bytes of buffer, and returns how many it forgot.
+func (s *splitter) drop(bytes int) int {
 	if bytes == 0 || errors.Is(s.err, io.EOF) {
-		return // nothing will come that needs the room
+		return 0 // nothing will come that needs the room
+	}
+	if s.moving != nil {
+		if err := s.moving(); err != nil && s.err == nil {
+			s.err = err
+			return 0
+		}
 	}
 	n := copy(s.buffer, s.buffer[bytes:])
 	s.buffer = s.buffer[:n]
 	s.at -= bytes
 	s.passed += int64(bytes)
+	return bytes
 }
 
 // fill reads more. It returns false when no more can be had.
@@ -131,13 +141,13 @@ func (s *splitter) accept(want byte) error {
 	return nil
 }
 
-// value returns the next value, valid until the next call. Of one that is larger
+// value returns the next value, valid until moving is called or, without it, until
+// the next call. Of one that is larger
 // than maxElementBytes it returns the beginning.
 func (s *splitter) value() (raw []byte, tooLarge bool, err error) {
 	if _, err := s.peek(); err != nil {
 		return nil, false, s.failure(err)
 	}
-	s.drop(s.at)
 	start := s.at // of the value in buffer
 	var scan scanner
 	var kept []byte // the beginning of a value that is too large
@@ -148,9 +158,10 @@ func (s *splitter) value() (raw []byte, tooLarge bool, err error) {
 			kept = bytes.Clone(s.buffer[start : start+keptOfLarge])
 		}
 		if kept != nil {
-			s.drop(s.at)
+			start = s.at
 		}
 		if !done {
+			start -= s.drop(start)
 			if s.fill() {
 				continue
 			}

@@ -62,21 +62,44 @@ type eventsTaker struct {
 
 func (t *eventsTaker) take(ctx context.Context, d *delivery, body *meter) (answer, error) {
 	s := d.stream(t.source)
+	m := &mapper{options: t.options, now: d.receiver.options.Now}
 	err := d.run(ctx, func() error {
-		return readEvents(body, func(event record.DecodedEvent) error {
+		return readEvents(body, func(group []rawEvent) error {
 			body.next()
-			fate, _, err := d.event(ctx, s, event, t.options)
-			t.tally.Events++
-			switch fate {
-			case fateSkipped:
-				t.tally.Skipped++
-			case fateBad:
-				t.tally.DeadLetters++
-			default:
-				t.tally.Accepted++
-			}
-			return err
+			return t.group(ctx, d, s, m, group)
 		})
 	})
 	return answer{status: http.StatusOK, body: t.tally}, err
+}
+
+// group takes in events that came together: all at once if there is memory for it,
+// or one after the other.
+func (t *eventsTaker) group(ctx context.Context, d *delivery, s *stream, m *mapper, group []rawEvent) error {
+	step := len(group)
+	if step > 1 && !d.holdGroup() {
+		step = 1
+	}
+	for ; len(group) > 0; group = group[step:] {
+		mapped := m.mapAll(group[:step])
+		for i := range mapped {
+			if err := t.event(ctx, d, s, &mapped[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (t *eventsTaker) event(ctx context.Context, d *delivery, s *stream, m *mappedEvent) error {
+	fate, _, err := d.putMapped(ctx, s, m)
+	t.tally.Events++
+	switch fate {
+	case fateSkipped:
+		t.tally.Skipped++
+	case fateBad:
+		t.tally.DeadLetters++
+	default:
+		t.tally.Accepted++
+	}
+	return err
 }

@@ -16,6 +16,7 @@ import (
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
 
 	"auditquery.dev/auditquery/internal/ingest/deadletter"
+	"auditquery.dev/auditquery/internal/ingest/spool"
 	"auditquery.dev/auditquery/internal/record"
 	"auditquery.dev/auditquery/test/await"
 	"auditquery.dev/auditquery/test/builders"
@@ -250,5 +251,21 @@ func TestAClientThatGoesAway(t *testing.T) {
 	r.wantNames(map[string]int{"one": 1})
 	if answered := r.events(whole); answered.Status != 200 {
 		t.Errorf("the next one answered %+v", answered)
+	}
+}
+
+func TestRefusalsAreLoggedFewTimes(t *testing.T) {
+	r := newRig(t)
+	for range 3 * loggedRefusals {
+		r.spool.failNext(spool.ErrFull)
+		if answered := r.events(builders.EventList(named("a"))); answered.Status != 503 {
+			t.Fatalf("answered %+v", answered)
+		}
+	}
+	if n := r.log.count("refused a request"); n < loggedRefusals || n > 2*loggedRefusals {
+		t.Errorf("%d refusals were logged", n)
+	}
+	if n := r.metric("auditquery_ingest_requests_refused_total", "full"); n != 3*loggedRefusals {
+		t.Errorf("%v refusals were counted", n)
 	}
 }

@@ -113,13 +113,46 @@ func (l *listReader) elements() error {
 // eventsHeader is what an EventList says of itself.
 type eventsHeader struct{ kind, apiVersion *string }
 
-// readEvents reads an EventList of audit.k8s.io/v1 and calls each for every item
-// as it comes, holding one at a time. It differs from record.DecodeEvents in what
-// one item can spoil: nothing but itself, unless its brackets are not paired. The
-// error is that of each, which ends the reading, a *record.EnvelopeError, a
-// *record.SyntaxError, record.ErrTooManyEvents, or the reader's own.
-func readEvents(body io.Reader, each func(record.DecodedEvent) error) error {
+// rawEvent is an item of an EventList as it came. raw is the beginning of one that
+// is too large.
+type rawEvent struct {
+	index    int
+	raw      []byte
+	tooLarge bool
+}
+
+func (e rawEvent) decode() record.DecodedEvent {
+	event := record.DecodedEvent{Index: e.index, Raw: e.raw}
+	if e.tooLarge {
+		event.Err = fmt.Errorf("%w: more than %d bytes", record.ErrEventTooLarge, maxElementBytes)
+		return event
+	}
+	event.Event, event.Err = record.DecodeEvent(e.raw, record.DecodeLimits{EventBytes: maxElementBytes})
+	return event
+}
+
+// maxGroup is how many events are given out together.
+const maxGroup = 64
+
+// readEvents reads an EventList of audit.k8s.io/v1 and calls group for the items
+// as they come: for those together that are in memory at the same time, which is
+// some 32 KiB of them or one that is larger. They are valid during the call. It
+// differs from record.DecodeEvents in what one item can spoil: nothing but itself,
+// unless its brackets are not paired. The error is that of group, which ends the
+// reading, a *record.EnvelopeError, a *record.SyntaxError,
+// record.ErrTooManyEvents, or the reader's own; what came before it has been given
+// to group.
+func readEvents(body io.Reader, group func([]rawEvent) error) error {
 	var header eventsHeader
+	var events []rawEvent
+	give := func() error {
+		all := events
+		events = events[:0]
+		if len(all) == 0 {
+			return nil
+		}
+		return group(all)
+	}
 	l := &listReader{
 		splitter: newSplitter(body), list: "items", limit: maxListEvents,
 		form:  func(problem string) error { return &record.EnvelopeError{Problem: problem} },
@@ -132,19 +165,34 @@ func readEvents(body io.Reader, each func(record.DecodedEvent) error) error {
 			return header.check()
 		},
 		element: func(index int, raw []byte, tooLarge bool) error {
-			event := record.DecodedEvent{Index: index, Raw: raw}
-			if tooLarge {
-				event.Err = fmt.Errorf("%w: more than %d bytes", record.ErrEventTooLarge, maxElementBytes)
-			} else {
-				event.Event, event.Err = record.DecodeEvent(raw, record.DecodeLimits{EventBytes: maxElementBytes})
+			events = append(events, rawEvent{index: index, raw: raw, tooLarge: tooLarge})
+			if len(events) < maxGroup {
+				return nil
 			}
-			return each(event)
+			return give()
 		},
 	}
-	if err := l.read(); err != nil {
+	l.moving = give
+	err := l.read()
+	if given := give(); err == nil {
+		err = given
+	}
+	if err != nil {
 		return err
 	}
 	return header.check()
+}
+
+// readEachEvent is readEvents, decoding one event after the other.
+func readEachEvent(body io.Reader, each func(record.DecodedEvent) error) error {
+	return readEvents(body, func(group []rawEvent) error {
+		for _, raw := range group {
+			if err := each(raw.decode()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 func (h *eventsHeader) member(name string, value jsontext.Value) error {

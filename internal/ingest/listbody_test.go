@@ -58,7 +58,7 @@ func TestListsOfEvents(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got gathered
-			err := readEvents(iotest.HalfReader(strings.NewReader(test.body)), got.take)
+			err := readEachEvent(iotest.HalfReader(strings.NewReader(test.body)), got.take)
 			var envelope *record.EnvelopeError
 			var syntax *record.SyntaxError
 			errors.As(err, &envelope)
@@ -76,7 +76,7 @@ func TestListsOfEvents(t *testing.T) {
 func TestListsAreBounded(t *testing.T) {
 	body := `{"items":[` + strings.Repeat("1,", maxListEvents) + "1]}"
 	n := 0
-	err := readEvents(strings.NewReader(body), func(record.DecodedEvent) error { n++; return nil })
+	err := readEachEvent(strings.NewReader(body), func(record.DecodedEvent) error { n++; return nil })
 	if !errors.Is(err, record.ErrTooManyEvents) || n != maxListEvents {
 		t.Errorf("%d events, %v", n, err)
 	}
@@ -93,7 +93,7 @@ func FuzzEvents(f *testing.F) {
 		var want, got gathered
 		wantErr := record.DecodeEvents(bytes.NewReader(input), record.DecodeLimits{}, want.take)
 		next := 0
-		gotErr := readEvents(bytes.NewReader(input), func(event record.DecodedEvent) error {
+		gotErr := readEachEvent(bytes.NewReader(input), func(event record.DecodedEvent) error {
 			if event.Index != next {
 				return fmt.Errorf("event %d comes as number %d", event.Index, next)
 			}

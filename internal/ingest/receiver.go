@@ -133,6 +133,7 @@ type Receiver struct {
 	budget   *budget.Budget
 	requests chan struct{}
 	batches  sync.Pool // of *spool.Batch
+	refusals map[refusal]*refusalLog
 	mux      *http.ServeMux
 }
 
@@ -143,7 +144,11 @@ func NewReceiver(options Options) (*Receiver, error) {
 	}
 	r := &Receiver{
 		options: options, budget: budget.New(options.MemoryBytes), requests: make(chan struct{}, options.MaxRequests),
-		batches: sync.Pool{New: func() any { return new(spool.Batch) }}, mux: http.NewServeMux(),
+		batches:  sync.Pool{New: func() any { return new(spool.Batch) }},
+		refusals: map[refusal]*refusalLog{}, mux: http.NewServeMux(),
+	}
+	for _, reason := range refusals() {
+		r.refusals[reason] = newRefusalLog()
 	}
 	r.metrics = newMetrics(r.budget.Held)
 	if options.Registry != nil {
@@ -254,12 +259,17 @@ func (r *Receiver) receive(w http.ResponseWriter, req *http.Request, way way) (a
 	return taker.take(ctx, d, body)
 }
 
-// refuse answers with an error, counts it and logs it once.
+// refuse answers with an error, counts it and, unless many came before it, logs it.
 func (r *Receiver) refuse(w http.ResponseWriter, req *http.Request, way string, err error) {
 	refused := asRefusal(err)
 	r.metrics.refused.WithLabelValues(string(refused.reason)).Inc()
 	log := r.options.Log.WithValues("way", way, "reason", refused.reason, "status", refused.status)
+	silent, speak := r.refusals[refused.reason].speak()
+	if silent > 0 {
+		log = log.WithValues("notLogged", silent)
+	}
 	switch {
+	case !speak:
 	case req.Context().Err() != nil:
 		log.V(1).Info("a sender went away", "message", refused.message)
 	case refused.status >= http.StatusInternalServerError:

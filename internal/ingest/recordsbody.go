@@ -56,7 +56,7 @@ func (a *arrayReader) item() error {
 // item of its own.
 func (a *arrayReader) list(raw []byte) error {
 	var stopped error
-	err := readEvents(bytes.NewReader(raw), func(event record.DecodedEvent) error {
+	err := readEachEvent(bytes.NewReader(raw), func(event record.DecodedEvent) error {
 		stopped = a.give(record.DecodedRecord{Event: event.Event, Raw: event.Raw, Err: event.Err})
 		return stopped
 	})

@@ -45,15 +45,55 @@ func AppendWords(words []string, r Record) []string {
 type collector struct{ words []string }
 
 func (c *collector) add(text string) {
+	if isASCII(text) { // nearly always
+		c.addASCII(text)
+		return
+	}
 	for word := range eachWord(text) {
-		if len(c.words) == MaxWords {
+		if !c.keep(word) {
 			return
 		}
-		// There are few: a search is cheaper than a set.
-		if !slices.Contains(c.words, word) {
-			c.words = append(c.words, word)
+	}
+}
+
+// keep adds a word that is not there yet; false means that there is no room.
+func (c *collector) keep(word string) bool {
+	if len(c.words) == MaxWords {
+		return false
+	}
+	// There are few: a search is cheaper than a set.
+	if !slices.Contains(c.words, word) {
+		c.words = append(c.words, word)
+	}
+	return true
+}
+
+// addASCII adds what eachWord gives, byte by byte.
+func (c *collector) addASCII(text string) {
+	for at := 0; at < len(text); {
+		start, upper := at, false
+		for at < len(text) && !separates(rune(text[at])) {
+			upper = upper || text[at] <= 'Z' && text[at] >= 'A'
+			at++
+		}
+		word := text[start:min(at, start+MaxWordBytes)]
+		at++
+		if upper {
+			word = strings.ToLower(word)
+		}
+		if word != "" && !c.keep(word) {
+			return
 		}
 	}
+}
+
+func isASCII(text string) bool {
+	for i := range len(text) {
+		if text[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 // splitWords returns all the words of text, in order.
