@@ -115,10 +115,20 @@ func (d *delivery) run(ctx context.Context, read func() error) error {
 // returns is valid until the next call.
 func (d *delivery) prepare(r record.Record) record.Prepared {
 	record.Normalize(r, d.receiver.options.Now())
+	d.prepared = record.PrepareOver(d.usedAgain(), r)
+	return d.prepared
+}
+
+// prepareContent is prepare for a record whose identity is what it says.
+func (d *delivery) prepareContent(r record.Record, occurrence func(record.ID) int) (p record.Prepared, err error) {
+	d.prepared, err = record.PrepareContent(d.usedAgain(), r, d.receiver.options.Now(), occurrence)
+	return d.prepared, err
+}
+
+func (d *delivery) usedAgain() record.Prepared {
 	if cap(d.prepared.Document) > maxKeptDocument {
-		d.prepared = record.Prepared{}
+		return record.Prepared{}
 	}
-	d.prepared = record.PrepareOver(d.prepared, r)
 	return d.prepared
 }
 

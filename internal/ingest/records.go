@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 
@@ -77,10 +76,8 @@ type recordsTaker struct {
 	asked       string
 	source      string
 	occurrences map[record.ID]int
-	// canonical is memory for that of one record after the other.
-	canonical []byte
-	answer    recordsAnswer
-	forbidden int
+	answer      recordsAnswer
+	forbidden   int
 }
 
 func (t *recordsTaker) take(ctx context.Context, d *delivery, body *meter) (answer, error) {
@@ -138,11 +135,13 @@ func (t *recordsTaker) own(ctx context.Context, d *delivery, item record.Decoded
 	if err := t.permissions.MayWrite(ctx, r.Base().OrgID); err != nil {
 		return t.notAllowed(s, item.Index, err)
 	}
-	if err := t.identify(d, r); err != nil {
-		t.reject(item.Index, err.Error())
-		return d.putAside(ctx, s, deadletter.Malformed, fmt.Sprintf("item %d: %v", item.Index+1, err), item.Raw)
+	r.Base().SourceType = record.SourceBulk
+	p, err := d.prepareContent(r, t.occurrence(d))
+	if err != nil {
+		const problem = "it cannot be written as JSON"
+		t.reject(item.Index, problem)
+		return d.putAside(ctx, s, deadletter.Malformed, fmt.Sprintf("item %d: %s", item.Index+1, problem), item.Raw)
 	}
-	p := d.prepare(r)
 	if len(p.Document) > maxEntryBytes {
 		problem := fmt.Sprintf("its record has %d bytes, at most %d are taken", len(p.Document), maxEntryBytes)
 		t.reject(item.Index, problem)
@@ -152,28 +151,18 @@ func (t *recordsTaker) own(ctx context.Context, d *delivery, item record.Decoded
 	return d.put(ctx, s, p)
 }
 
-// identify makes the id of a record that its sender gave none: what it says and
-// how many equal ones came before it in this body. So a body that is sent again
-// gives the same ids, and equal records of one body are several.
-func (t *recordsTaker) identify(d *delivery, r record.Record) error {
-	r.Base().SourceType = record.SourceBulk
-	canonical, err := record.AppendCanonical(t.canonical[:0], r)
-	if cap(canonical) <= maxKeptDocument {
-		t.canonical = canonical
+// occurrence counts equal records of a body. Their ids are made of what they say and
+// of how many equal ones came before: so a body that is sent again gives the same
+// ids, and equal records of one body are several.
+func (t *recordsTaker) occurrence(d *delivery) func(record.ID) int {
+	return func(first record.ID) int {
+		n := t.occurrences[first]
+		if n == 0 {
+			d.fixed += occurrenceMemory
+		}
+		t.occurrences[first] = n + 1
+		return n
 	}
-	if err != nil {
-		return errors.New("it cannot be written as JSON")
-	}
-	first := record.ContentID(r.Kind(), canonical, 0)
-	r.Base().ID = first
-	n := t.occurrences[first]
-	if n > 0 {
-		r.Base().ID = record.ContentID(r.Kind(), canonical, n)
-	} else {
-		d.fixed += occurrenceMemory
-	}
-	t.occurrences[first] = n + 1
-	return nil
 }
 
 // notAllowed rejects what the sender may not send; that it cannot be decided now

@@ -59,20 +59,14 @@ func decodeAll[T any, P interface {
 // Canonical is r's content as it identifies a record that has no other
 // identity: everything but its id and the time of ingest.
 func Canonical(r Record) ([]byte, error) {
-	return AppendCanonical(make([]byte, 0, usualDocument+len(r.Base().Details)), r)
-}
-
-// AppendCanonical appends what Canonical returns.
-func AppendCanonical(b []byte, r Record) ([]byte, error) {
 	base := r.Base()
 	id, ingested := base.ID, base.IngestTime
 	base.ID, base.IngestTime = ID{}, 0
 	defer func() { base.ID, base.IngestTime = id, ingested }()
 	if base.Details == nil || isCanonical(base.Details) {
-		return AppendDocument(b, r), nil
+		return AppendDocument(make([]byte, 0, usualDocument+len(base.Details)), r), nil
 	}
-	document, err := Encode(r)
-	return append(b, document...), err
+	return Encode(r)
 }
 
 // SameContent tells whether two stored documents of one kind differ in nothing

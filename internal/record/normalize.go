@@ -1,6 +1,7 @@
 package record
 
 import (
+	"bytes"
 	"time"
 )
 
@@ -40,17 +41,33 @@ func (c Changes) Any() bool {
 // marked, so that one bad value costs no record. Identity must have been given
 // before, from the values as they were sent. It is idempotent.
 func Normalize(r Record, ingested time.Time) Changes {
-	var changes Changes
+	changes, _ := normalize(r, ingested, false)
+	return changes
+}
+
+// normalize is Normalize for a caller that may know that details are in canonical
+// form. same is true when the record is as it was, but for the time of its ingest.
+func normalize(r Record, ingested time.Time, canonical bool) (changes Changes, same bool) {
 	base := r.Base()
 	base.IngestTime = At(ingested)
+	address := base.SourceIP
 	changes.OriginalTime = normalizeTime(base)
 	changes.InvalidSourceIP = normalizeIP(base)
-	changes.Cut = cutFields(r)
-	if a, ok := r.(*Audit); ok && normalizeAttributes(a) {
-		changes.Cut = append(changes.Cut, "audit_attributes")
+	changes.Cut, same = cutFields(r)
+	same = same && base.SourceIP == address && changes.OriginalTime == ""
+	if a, ok := r.(*Audit); ok {
+		cut, sameAttributes := normalizeAttributes(a)
+		if cut {
+			changes.Cut = append(changes.Cut, "audit_attributes")
+		}
+		same = same && sameAttributes
 	}
+	if canonical && !changes.Any() {
+		return changes, same
+	}
+	before := base.Details
 	normalizeDetails(base, &changes)
-	return changes
+	return changes, same && bytes.Equal(before, base.Details)
 }
 
 // normalizeTime replaces a time that no store should follow: a sender with a
@@ -80,30 +97,33 @@ func normalizeIP(base *Common) (invalid string) {
 }
 
 // cutFields makes every text field valid UTF-8 of at most MaxKeywordBytes and
-// returns the names of those that lost something.
-func cutFields(r Record) []string {
-	var cut []string
+// returns the names of those that lost something, and whether none was changed.
+func cutFields(r Record) (cut []string, same bool) {
+	same = true
 	for _, f := range Fields(r.Kind()) {
 		text, ok := f.Pointer(r).(*string)
 		if !ok {
 			continue
 		}
 		short, shortened := cutKeyword(*text)
+		same = same && short == *text
 		*text = short
 		if shortened {
 			cut = append(cut, f.Name)
 		}
 	}
-	return cut
+	return cut, same
 }
 
 // normalizeAttributes drops empty attributes, cuts long parts, and reports
-// whether anything was lost.
-func normalizeAttributes(a *Audit) (cut bool) {
-	kept := a.Attributes[:0]
+// whether anything was lost, and whether nothing was changed.
+func normalizeAttributes(a *Audit) (cut, same bool) {
+	kept, came := a.Attributes[:0], len(a.Attributes)
+	same = true
 	for _, attribute := range a.Attributes {
 		for _, part := range []*string{&attribute.Type, &attribute.ID, &attribute.OrgID, &attribute.Name} {
 			short, shortened := cutKeyword(*part)
+			same = same && short == *part
 			*part = short
 			cut = cut || shortened
 		}
@@ -120,5 +140,5 @@ func normalizeAttributes(a *Audit) (cut bool) {
 	if len(kept) == 0 {
 		a.Attributes = nil
 	}
-	return cut
+	return cut, same && len(kept) == came
 }

@@ -23,11 +23,13 @@ func scanOwn(data []byte) (Record, bool) {
 		return nil, false
 	}
 	timed := false
-	for _, m := range s.members[:s.count] {
+	fields := ownFields[r.Kind()]
+	for i := range s.members[:s.count] {
+		m := &s.members[i]
 		if m.name == "kind" {
 			continue
 		}
-		at, ok := ownFields[r.Kind()][m.name]
+		at, ok := fields[m.name]
 		if !ok || !m.store(at.Pointer(r)) {
 			return nil, false
 		}
@@ -96,7 +98,7 @@ func (s *ownScanner) kind() Kind {
 }
 
 // store puts the value into a field. An absent one is null.
-func (m ownMember) store(at any) bool {
+func (m *ownMember) store(at any) bool {
 	if m.raw == "null" {
 		return true
 	}
@@ -130,7 +132,7 @@ func (m ownMember) store(at any) bool {
 	}
 }
 
-func (m ownMember) text(at *string) bool {
+func (m *ownMember) text(at *string) bool {
 	if m.plain {
 		*at = unquoted(m.raw)
 		return true
@@ -139,7 +141,7 @@ func (m ownMember) text(at *string) bool {
 	return s.set(at)
 }
 
-func (m ownMember) details(at *json.RawMessage) bool {
+func (m *ownMember) details(at *json.RawMessage) bool {
 	if m.raw[0] != '{' {
 		return false
 	}
