@@ -1,9 +1,12 @@
 package senders_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -199,6 +202,7 @@ func TestTheClusterCannotBeAsked(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	await.Nil(t, "no thread of the API server runs any more", func(context.Context) error { return paused(apiserver.PID()) })
 	for path, body := range map[string][]byte{
 		recordsPath: lines(t, thing{name: "paused-1", org: "acme"}.audit()),
 		bulkPath:    bulk(t, thing{name: "paused-2", org: "acme"}.bulkEvent()),
@@ -227,4 +231,27 @@ func TestTheClusterCannotBeAsked(t *testing.T) {
 	if stored["paused-1"]+stored["paused-2"] > 0 || stored["paused-3"] != 1 || stored["paused-4"] < 1 {
 		t.Errorf("stored: %v", stored)
 	}
+}
+
+// paused returns an error while a thread of a process can still run: to send the
+// signal is not to have stopped it.
+func paused(pid int) error {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	if err == nil && len(threads) == 0 {
+		err = fmt.Errorf("process %d has no threads", pid)
+	}
+	if err != nil {
+		return err
+	}
+	for _, path := range threads {
+		stat, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		// PID (NAME) STATE …, and the name can hold anything.
+		if state := stat[bytes.LastIndexByte(stat, ')')+1:]; !bytes.HasPrefix(state, []byte(" T")) {
+			return fmt.Errorf("%s: %.2s", path, state)
+		}
+	}
+	return nil
 }
