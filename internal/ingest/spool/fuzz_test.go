@@ -25,7 +25,7 @@ func FuzzSegment(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte, last bool, progress []byte) {
 		if len(data) > 64<<10 {
-			t.Skip()
+			t.Skip("a larger segment says no more")
 		}
 		disk := spooltest.New()
 		disk.Put(dir+"/"+spool.Name(1, 1), data)
