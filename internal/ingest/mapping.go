@@ -10,9 +10,6 @@ import (
 )
 
 const (
-	// maxSlotDocument is the largest buffer that a mappedEvent keeps for the
-	// next one.
-	maxSlotDocument = 8 << 10
 	// fewEvents are mapped sooner than they are shared out.
 	fewEvents = 8
 	// groupMemory is what mapping a group takes: its events decoded, and its
@@ -42,20 +39,7 @@ func (m *mappedEvent) of(event record.DecodedEvent, options record.KubernetesOpt
 			m.err = fmt.Errorf("internal error of type %T", cause)
 		}
 	}()
-	records, skip, err := record.KubernetesRecords(event.Event, options)
-	if m.skip, m.err = skip, err; err != nil {
-		return
-	}
-	kept := m.records[:cap(m.records)]
-	m.records = m.records[:0]
-	for i, r := range records {
-		var p record.Prepared
-		if i < len(kept) && cap(kept[i].Document) <= maxSlotDocument {
-			p = kept[i]
-		}
-		record.Normalize(r, now)
-		m.records = append(m.records, record.PrepareOver(p, r))
-	}
+	m.records, m.skip, m.err = record.PrepareEvent(m.records, event.Event, options, now)
 	m.event.Event = nil // it is not needed any more
 }
 

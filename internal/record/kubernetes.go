@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
 )
@@ -74,27 +75,60 @@ func (e *MalformedEventError) Error() string {
 // depend on how the event arrived, so an event that is delivered by the webhook
 // and imported from a file is one record. The error is a *MalformedEventError.
 func KubernetesRecords(event *auditv1.Event, options KubernetesOptions) ([]Record, Skip, error) {
+	records, _, skip, err := kubernetesRecords(event, options)
+	return records, skip, err
+}
+
+// maxKeptDocument is the largest document whose memory PrepareEvent uses again.
+const maxKeptDocument = 8 << 10
+
+// PrepareEvent is KubernetesRecords, Normalize and PrepareOver one after the other.
+// It writes over the list that it is given and what that holds.
+func PrepareEvent(
+	list []Prepared, event *auditv1.Event, options KubernetesOptions, ingested time.Time,
+) ([]Prepared, Skip, error) {
+	records, canonical, skip, err := kubernetesRecords(event, options)
+	kept := list[:cap(list)]
+	list = list[:0]
+	for i, r := range records {
+		var p Prepared
+		if i < len(kept) && cap(kept[i].Document) <= maxKeptDocument {
+			p = kept[i]
+		}
+		normalize(r, ingested, canonical)
+		list = append(list, PrepareOver(p, r))
+	}
+	return list, skip, err
+}
+
+// kubernetesRecords is KubernetesRecords, and tells whether the details are in
+// canonical form for sure: they are what most of normalising would look at.
+func kubernetesRecords(event *auditv1.Event, options KubernetesOptions) ([]Record, bool, Skip, error) {
 	if err := checkEvent(event); err != nil {
-		return nil, SkipNone, err
+		return nil, false, SkipNone, err
 	}
 	if !hasRecord(event) {
-		return nil, SkipStage, nil
+		return nil, false, SkipStage, nil
 	}
 	if isOwn(event, options) {
-		return nil, SkipOwn, nil
+		return nil, false, SkipOwn, nil
 	}
 	e := eventReader{Event: event, options: options}
+	details, canonical := e.writeDetails()
+	e.details = details
 	records := []Record{e.audit()}
 	if name := e.authEventName(); name != "" {
 		records = append(records, e.authAudit(name))
 	}
-	return records, SkipNone, nil
+	return records, canonical, SkipNone, nil
 }
 
 // eventReader answers questions about a checked event.
 type eventReader struct {
 	*auditv1.Event
 	options KubernetesOptions
+	// details are those of each of its records.
+	details []byte
 }
 
 func checkEvent(event *auditv1.Event) error {

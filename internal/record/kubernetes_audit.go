@@ -53,7 +53,7 @@ func (e eventReader) common(kind Kind) Common {
 		UserAgent:  scrubBounded(e.UserAgent),
 		TokenID:    credentialID(e.User),
 		TraceID:    string(e.AuditID),
-		Details:    e.details(),
+		Details:    e.details,
 	}
 }
 

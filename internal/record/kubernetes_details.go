@@ -18,9 +18,11 @@ const (
 	maxScrubbed = 2 * MaxKeywordBytes
 )
 
-// details are everything of an event that no field of the record has. Members are
-// ordered by worth, since the last are dropped first when details are too large.
-func (e eventReader) details() []byte {
+// writeDetails writes everything of an event that no field of the record has. Members
+// are ordered by worth, since the last are dropped first when details are too large.
+// canonical says that it is surely as Normalize would have it: small enough, and
+// nothing of it was taken over as JSON.
+func (e eventReader) writeDetails() (details []byte, canonical bool) {
 	const usual = 1280
 	d := detailsWriter{out: append(make([]byte, 0, usual), '{')}
 	d.text("level", string(e.Level))
@@ -52,7 +54,8 @@ func (e eventReader) details() []byte {
 	if e.options.StoreBodies {
 		e.bodies(&d)
 	}
-	return append(d.out, '}')
+	details = append(d.out, '}')
+	return details, !d.foreign && len(details) <= MaxDetailsBytes
 }
 
 func (e eventReader) bodies(d *detailsWriter) {

@@ -12,7 +12,11 @@ import (
 
 // detailsWriter writes members of an object, in its canonical form. Absent ones,
 // which are empty, are left out.
-type detailsWriter struct{ out []byte }
+type detailsWriter struct {
+	out []byte
+	// foreign says that there is JSON in it that was not written here.
+	foreign bool
+}
 
 // name writes the name of a member and what comes before it. Names of ours need
 // no escaping.
@@ -76,13 +80,14 @@ func (d *detailsWriter) list(values []string) {
 	d.out = append(d.out, ']')
 }
 
-// value writes JSON in its canonical form.
+// value writes JSON that came from elsewhere, compact.
 func (d *detailsWriter) value(name string, value jsontext.Value) {
 	if len(value) == 0 || string(value) == `{}` || string(value) == `[]` || string(value) == `""` || string(value) == `null` {
 		return
 	}
 	d.name(name)
 	d.out = append(d.out, value...)
+	d.foreign = true
 }
 
 // object writes an object whose members fill writes.

@@ -79,6 +79,7 @@ func (s *Spool) Take(ctx context.Context, maxEntries, maxBytes int) ([]Taken, er
 func (s *Spool) collect(ctx context.Context, maxEntries, maxBytes int) (out []Taken, err error) {
 	appended := make([]int64, 0, 64)
 	size := 0
+	var room block
 	for len(out) < maxEntries && err == nil {
 		if err = ctx.Err(); err != nil {
 			break
@@ -99,7 +100,7 @@ func (s *Spool) collect(ctx context.Context, maxEntries, maxBytes int) (out []Ta
 			continue
 		}
 		size += len(f.data)
-		out = append(out, Taken{Seq: f.seq, Data: bytes.Clone(f.data)})
+		out = append(out, Taken{Seq: f.seq, Data: room.clone(f.data)})
 		appended = append(appended, f.appended)
 	}
 	s.mu.Lock()
@@ -113,6 +114,25 @@ func (s *Spool) collect(ctx context.Context, maxEntries, maxBytes int) (out []Ta
 		return out, nil
 	}
 	return nil, err
+}
+
+// block gives small entries that are taken together memory together: one for each
+// is most of what taking costs. It is small, as an entry that has to wait keeps all
+// of it.
+type block struct{ free []byte }
+
+func (b *block) clone(data []byte) []byte {
+	const size, large = 16 << 10, 4 << 10
+	if len(data) > large {
+		return bytes.Clone(data)
+	}
+	if len(data) > len(b.free) {
+		b.free = make([]byte, size)
+	}
+	n := copy(b.free, data)
+	own := b.free[:n:n]
+	b.free = b.free[n:]
+	return own
 }
 
 // step finds the next entry, without going past it; more is false when there is

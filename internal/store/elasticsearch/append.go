@@ -15,7 +15,10 @@ const (
 	// are not faster.
 	maxBulkBytes   = 8 << 20
 	maxBulkRecords = 5_000
-	dayMicros      = 24 * 60 * 60 * 1_000_000
+	// maxKeptBody is the largest body whose memory is used again: more than a
+	// shipper sends at once.
+	maxKeptBody = 4 << 20
+	dayMicros   = 24 * 60 * 60 * 1_000_000
 )
 
 // Append stores records and returns one outcome each, in order.
@@ -100,7 +103,7 @@ func (s *Store) groups(ctx context.Context, in input, outcomes []store.Outcome) 
 
 // appendGroup encodes and sends the records of one index in bounded parts.
 func (s *Store) appendGroup(ctx context.Context, in input, g *group, outcomes []store.Outcome) {
-	b := newBulk(g, len(g.places))
+	b := s.newBulk(g, len(g.places))
 	for n, place := range g.places {
 		if err := b.add(place, in); err != nil {
 			outcomes[place] = store.Outcome{Result: store.Rejected, Err: rejected(g.kind, err.Error())}
@@ -108,7 +111,7 @@ func (s *Store) appendGroup(ctx context.Context, in input, g *group, outcomes []
 		}
 		if len(b.body) >= maxBulkBytes || len(b.entries) >= maxBulkRecords {
 			s.sendBulk(ctx, b, outcomes)
-			b = newBulk(g, len(g.places)-n-1)
+			b = s.newBulk(g, len(g.places)-n-1)
 		}
 	}
 	s.sendBulk(ctx, b, outcomes)
@@ -118,9 +121,7 @@ func rejected(kind record.Kind, why string) error {
 	return &store.Error{Reason: store.Invalid, Op: "append " + string(kind), Message: why}
 }
 
-// bulk is the body of one bulk request. Buffers are not pooled: net/http may
-// still read a body after it gave its answer, and a megabyte is cheap beside
-// indexing it.
+// bulk is the body of one bulk request.
 type bulk struct {
 	index   string
 	kind    record.Kind
@@ -137,9 +138,23 @@ type entry struct {
 	documentEnd, lineEnd int
 }
 
-func newBulk(g *group, records int) *bulk {
+func (s *Store) newBulk(g *group, records int) *bulk {
 	records = min(records, maxBulkRecords)
-	return &bulk{index: g.index, kind: g.kind, entries: make([]entry, 0, records)}
+	b := &bulk{index: g.index, kind: g.kind, entries: make([]entry, 0, records)}
+	if body, ok := s.bodies.Get().(*[]byte); ok {
+		b.body = (*body)[:0]
+	}
+	return b
+}
+
+// reuse keeps the memory of a bulk that was sent once and of which the answer says
+// that each record is stored: so the last byte of it was read. After any other
+// answer, and after a try that failed, net/http may still be reading.
+func (s *Store) reuse(b *bulk) {
+	if body := b.body; len(body) <= maxKeptBody {
+		b.body = nil
+		s.bodies.Put(&body)
+	}
 }
 
 // makeRoom guesses by the first record how long the body becomes: to grow it as

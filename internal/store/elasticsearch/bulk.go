@@ -45,6 +45,9 @@ func (s *Store) sendBulk(ctx context.Context, b *bulk, outcomes []store.Outcome)
 			for _, e := range b.entries {
 				outcomes[e.place] = store.Outcome{Result: store.Stored}
 			}
+			if !unsure {
+				s.reuse(b)
+			}
 			return
 		}
 		sorted := b.sort(items, outcomes)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"sync"
 
 	"auditquery.dev/auditquery/internal/query"
 	"auditquery.dev/auditquery/internal/record"
@@ -19,6 +20,7 @@ type Store struct {
 	schemas   map[record.Kind]*record.Schema
 	sizes     sizes
 	close     context.CancelFunc
+	bodies    sync.Pool // of *[]byte, of bulks that are done
 }
 
 var (
