@@ -21,9 +21,11 @@ const (
 	keptOfLarge = 64 << 10
 	// A splitter begins with a small buffer, and takes a larger one for a sender
 	// that fills it: each read of HTTP/2 gives back a part of its window, which is
-	// a write to the network.
-	splitBuffer     = 4 << 10
-	fastSplitBuffer = budget.Free
+	// a write to the network. One whose memory was charged for is larger still:
+	// what is cut out of it together is worked on together.
+	splitBuffer      = 4 << 10
+	fastSplitBuffer  = budget.Free
+	groupSplitBuffer = 128 << 10
 )
 
 var errNoJSON = errors.New("not JSON")
@@ -43,6 +45,9 @@ type splitter struct {
 	// moving, if there is one, is called before values that were given out are
 	// written over. Its error becomes the reader's.
 	moving func() error
+	// charge, if there is one, is asked for the memory of a buffer larger than
+	// fastSplitBuffer.
+	charge func() bool
 }
 
 func newSplitter(reader io.Reader) *splitter {
@@ -89,7 +94,7 @@ func (s *splitter) fill() bool {
 	if s.err != nil {
 		return false
 	}
-	if len(s.buffer) == cap(s.buffer) || s.filled && cap(s.buffer) < fastSplitBuffer {
+	if len(s.buffer) == cap(s.buffer) || s.filled && s.mayGrow() {
 		larger := make([]byte, len(s.buffer), 2*cap(s.buffer))
 		copy(larger, s.buffer)
 		s.buffer = larger
@@ -108,6 +113,14 @@ func (s *splitter) fill() bool {
 	}
 	s.err = io.ErrNoProgress
 	return false
+}
+
+// mayGrow tells whether a buffer that was filled may be larger.
+func (s *splitter) mayGrow() bool {
+	if cap(s.buffer) < fastSplitBuffer {
+		return true
+	}
+	return s.charge != nil && cap(s.buffer) < groupSplitBuffer && s.charge()
 }
 
 // peek returns the next byte that is not space. The error at the end is io.EOF.

@@ -64,7 +64,7 @@ func (t *eventsTaker) take(ctx context.Context, d *delivery, body *meter) (answe
 	s := d.stream(t.source)
 	m := &mapper{options: t.options, now: d.receiver.options.Now}
 	err := d.run(ctx, func() error {
-		return readEvents(body, func(group []rawEvent) error {
+		return readEvents(body, d.holdGroup, func(group []rawEvent) error {
 			body.next()
 			return t.group(ctx, d, s, m, group)
 		})

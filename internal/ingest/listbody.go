@@ -132,17 +132,18 @@ func (e rawEvent) decode() record.DecodedEvent {
 }
 
 // maxGroup is how many events are given out together.
-const maxGroup = 64
+const maxGroup = 128
 
 // readEvents reads an EventList of audit.k8s.io/v1 and calls group for the items
 // as they come: for those together that are in memory at the same time, which is
-// some 32 KiB of them or one that is larger. They are valid during the call. It
+// some 32 KiB of them, 128 KiB once charge has agreed, or one that is larger. They
+// are valid during the call. It
 // differs from record.DecodeEvents in what one item can spoil: nothing but itself,
 // unless its brackets are not paired. The error is that of group, which ends the
 // reading, a *record.EnvelopeError, a *record.SyntaxError,
 // record.ErrTooManyEvents, or the reader's own; what came before it has been given
 // to group.
-func readEvents(body io.Reader, group func([]rawEvent) error) error {
+func readEvents(body io.Reader, charge func() bool, group func([]rawEvent) error) error {
 	var header eventsHeader
 	var events []rawEvent
 	give := func() error {
@@ -172,7 +173,7 @@ func readEvents(body io.Reader, group func([]rawEvent) error) error {
 			return give()
 		},
 	}
-	l.moving = give
+	l.moving, l.charge = give, charge
 	err := l.read()
 	if given := give(); err == nil {
 		err = given
@@ -185,7 +186,7 @@ func readEvents(body io.Reader, group func([]rawEvent) error) error {
 
 // readEachEvent is readEvents, decoding one event after the other.
 func readEachEvent(body io.Reader, each func(record.DecodedEvent) error) error {
-	return readEvents(body, func(group []rawEvent) error {
+	return readEvents(body, nil, func(group []rawEvent) error {
 		for _, raw := range group {
 			if err := each(raw.decode()); err != nil {
 				return err

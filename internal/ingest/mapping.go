@@ -12,9 +12,9 @@ import (
 const (
 	// fewEvents are mapped sooner than they are shared out.
 	fewEvents = 8
-	// groupMemory is what mapping a group takes: its events decoded, and its
+	// groupMemory is what a group takes: its events as they came, decoded, and as
 	// records.
-	groupMemory = 256 << 10
+	groupMemory = 5 * groupSplitBuffer
 )
 
 // mappedEvent is an audit event and the records that are made of it.

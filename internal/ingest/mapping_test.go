@@ -70,7 +70,7 @@ func TestEventsThatAreMappedTogetherAreMappedAsAlone(t *testing.T) {
 	body := slices.Concat([]byte(`{"kind":"EventList","apiVersion":"audit.k8s.io/v1","items":[`), bytes.Join(items, []byte(",\n")), []byte(`]}`))
 	var together []mappedOne
 	largest := 0
-	err := readEvents(bytes.NewReader(body), func(group []rawEvent) error {
+	err := readEvents(bytes.NewReader(body), nil, func(group []rawEvent) error {
 		largest = max(largest, len(group))
 		together = append(together, outliving(m.mapAll(group))...)
 		return nil
