@@ -213,6 +213,13 @@ func (d *recordDecoder) array() error {
 	return a.items()
 }
 
+// likelyEvent looks where a kube-apiserver writes what an event is. Whether it is one
+// is for others to find out.
+func likelyEvent(data []byte) bool {
+	const begin = 128
+	return bytes.Contains(data[:min(len(data), begin)], []byte(`"audit.k8s.io/v1"`))
+}
+
 // DecodeDocument decodes one JSON document of the kinds that Sniff knows, such as
 // a line of a file. Of an EventList there is neither a record, an event nor an
 // error, but true: DecodeEvents reads it. What is returned does not keep data,
@@ -224,7 +231,7 @@ func DecodeDocument(data []byte, limits DecodeLimits) (item DecodedRecord, list 
 			Err: fmt.Errorf("%w: %d bytes, at most %d", ErrEventTooLarge, len(data), limits.EventBytes)}, false
 	}
 	item.Raw = data
-	if bytes.Contains(data, []byte(`"audit.k8s.io/v1"`)) {
+	if likelyEvent(data) {
 		event, ok := scanEvent(data, limits.Depth)
 		if ok && event.Kind == "Event" && event.APIVersion == auditv1.SchemeGroupVersion.String() {
 			item.Event = event
@@ -241,7 +248,7 @@ func DecodeDocument(data []byte, limits DecodeLimits) (item DecodedRecord, list 
 	case document == DocumentEventList:
 		return item, true
 	case document == DocumentEvent:
-		item.Event, item.Err = decodeAnyEvent(data, limits.Depth)
+		item.Event, item.Err = decodeEvent(data, limits.Depth)
 	default:
 		item.Record, item.Err = decodeAnyOwn(data)
 	}

@@ -68,12 +68,33 @@ func (c *collector) keep(word string) bool {
 	return true
 }
 
+// wordBytes are the ASCII letters and digits, as separates has it.
+var wordBytes = wordTable()
+
+const (
+	plainByte = 1
+	upperByte = 2
+)
+
+func wordTable() (table [256]byte) {
+	for b := range rune(utf8.RuneSelf) {
+		switch {
+		case separates(b):
+		case b >= 'A' && b <= 'Z':
+			table[b] = upperByte
+		default:
+			table[b] = plainByte
+		}
+	}
+	return table
+}
+
 // addASCII adds what eachWord gives, byte by byte.
 func (c *collector) addASCII(text string) {
 	for at := 0; at < len(text); {
 		start, upper := at, false
-		for at < len(text) && !separates(rune(text[at])) {
-			upper = upper || text[at] <= 'Z' && text[at] >= 'A'
+		for at < len(text) && wordBytes[text[at]] != 0 {
+			upper = upper || wordBytes[text[at]] == upperByte
 			at++
 		}
 		word := text[start:min(at, start+MaxWordBytes)]
