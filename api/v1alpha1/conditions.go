@@ -116,3 +116,81 @@ const (
 	// ReasonNoConflict: Conflict is False.
 	ReasonNoConflict = "NoConflict"
 )
+
+// The conditions of RetentionPolicy and LegalHold beside Ready, Reconciling and
+// Stalled. A policy's Ready is True while it is understood and in force, also
+// while a change of it has not settled, so that deploying it never waits for a
+// delay of a day; a hold's Ready is True while it is active. A policy has
+// ConditionConflict as well, True while a maxKeep is below a floor, on both
+// policies, and ConditionMatched, False while nothing that is stored is its
+// concern.
+const (
+	// ConditionHoldMissing is True on every policy while a hold is neither in
+	// the API nor was released: nothing is erased until it is there again.
+	ConditionHoldMissing = "HoldMissing"
+
+	// ConditionActive is True on a hold when nothing that it is about is
+	// erased any more, not by a run that began before it either.
+	ConditionActive = "Active"
+)
+
+// Reasons of Ready=True of a RetentionPolicy.
+const (
+	// ReasonInForce: the policy decides, together with the others.
+	ReasonInForce = "InForce"
+
+	// ReasonChangePending: the policy keeps what it says at once, but erases
+	// nothing yet that was kept before it was made or changed.
+	ReasonChangePending = "ChangePending"
+)
+
+// Reasons of Ready=False together with Stalled=True of a RetentionPolicy. Such a
+// policy erases nothing, and keeps all that it matches.
+const (
+	// ReasonInvalidAge: keep, minKeep or maxKeep is not an age.
+	ReasonInvalidAge = "InvalidAge"
+
+	// ReasonInvalidSchedule: schedule is not a schedule.
+	ReasonInvalidSchedule = "InvalidSchedule"
+
+	// ReasonContradiction: minKeep, or the profile's, is above keep, or keep
+	// is above maxKeep.
+	ReasonContradiction = "Contradiction"
+)
+
+// Reasons of the other conditions of a RetentionPolicy.
+const (
+	// ReasonMaxKeepBelowFloor: Conflict is True; the message names the other
+	// policies. The records are erased at the floor.
+	ReasonMaxKeepBelowFloor = "MaxKeepBelowFloor"
+
+	// ReasonHoldsMissing: HoldMissing is True and Ready is False; the message
+	// names the holds.
+	ReasonHoldsMissing = "HoldsMissing"
+
+	// ReasonHoldsPresent: HoldMissing is False.
+	ReasonHoldsPresent = "HoldsPresent"
+
+	// ReasonDeletionPending: Ready is False and Reconciling is True; the policy
+	// was deleted, and keeps what it kept until its changeDelay has passed.
+	ReasonDeletionPending = "DeletionPending"
+)
+
+// Reasons of the conditions of a LegalHold.
+const (
+	// ReasonHoldActive: Ready and Active are True.
+	ReasonHoldActive = "HoldActive"
+
+	// ReasonHoldPending: Ready and Active are False and Reconciling is True;
+	// the hold is honoured, but a batch of a run that began before may not
+	// have ended.
+	ReasonHoldPending = "HoldPending"
+
+	// ReasonHoldReleasing: the hold was deleted and still holds, so Ready and
+	// Active are True; Reconciling is True until it is released.
+	ReasonHoldReleasing = "HoldReleasing"
+
+	// ReasonHoldKept: the hold was deleted, and its keep annotation goes on
+	// holding, so Ready and Active are True and nothing is released.
+	ReasonHoldKept = "HoldKept"
+)

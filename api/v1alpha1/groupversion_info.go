@@ -1,6 +1,7 @@
 // Package v1alpha1 holds the custom resources of the API group
 // auditquery.dev: questions that are asked of an audit trail, whose answers
-// land in the status of the object that asked, and who may see what.
+// land in the status of the object that asked, who may see what, how long
+// records are kept, and which are held.
 //
 // +kubebuilder:object:generate=true
 // +groupName=auditquery.dev
@@ -31,6 +32,8 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&AuditQuery{}, &AuditQueryList{},
 		&ClusterAuditQuery{}, &ClusterAuditQueryList{},
 		&AuditTenant{}, &AuditTenantList{},
+		&RetentionPolicy{}, &RetentionPolicyList{},
+		&LegalHold{}, &LegalHoldList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

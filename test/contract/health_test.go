@@ -111,7 +111,7 @@ func healthChecks(t *testing.T) map[string]string {
 	}
 	checks := map[string]string{}
 	dir := t.TempDir()
-	for _, kind := range []string{"AuditQuery", "ClusterAuditQuery", "AuditTenant"} {
+	for _, kind := range []string{"AuditQuery", "ClusterAuditQuery", "AuditTenant", "RetentionPolicy", "LegalHold"} {
 		checks[kind] = filepath.Join(dir, kind+".lua")
 		check, ok := configMap.Data["resource.customizations.health."+v1alpha1.GroupVersion.Group+"_"+kind]
 		if !ok {

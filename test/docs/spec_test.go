@@ -34,14 +34,15 @@ func section(t *testing.T, page, heading string) string {
 	return text
 }
 
-// tenantPage is the page of AuditTenant.
-func tenantPage(t *testing.T) string {
+// kindPage is the page of another kind.
+func kindPage(t *testing.T, name string) string {
 	t.Helper()
-	return read(t, filepath.Join(repositoryRoot(t), "docs", "spec", "audittenant.md"))
+	return read(t, filepath.Join(repositoryRoot(t), "docs", "spec", name))
 }
 
 func TestEveryFieldIsDocumented(t *testing.T) {
-	page, tenant := specPage(t), tenantPage(t)
+	page, tenant := specPage(t), kindPage(t, "audittenant.md")
+	policy, hold := kindPage(t, "retentionpolicy.md"), kindPage(t, "legalhold.md")
 	for name, tc := range map[string]struct {
 		page    string
 		heading string
@@ -53,6 +54,11 @@ func TestEveryFieldIsDocumented(t *testing.T) {
 		"status":             {page: page, heading: "## Status", fields: v1alpha1.AuditQueryStatus{}},
 		"spec of a tenant":   {page: tenant, heading: "## Spec", fields: v1alpha1.AuditTenantSpec{}},
 		"status of a tenant": {page: tenant, heading: "## Status", fields: v1alpha1.AuditTenantStatus{}},
+		"spec of a policy":   {page: policy, heading: "## Spec", fields: v1alpha1.RetentionPolicySpec{}},
+		"status of a policy": {page: policy, heading: "## Status", fields: v1alpha1.RetentionPolicyStatus{}},
+		"plan of a policy":   {page: policy, heading: "### The plan", fields: v1alpha1.RetentionPlan{}},
+		"spec of a hold":     {page: hold, heading: "## Spec", fields: v1alpha1.LegalHoldSpec{}},
+		"status of a hold":   {page: hold, heading: "## Status", fields: v1alpha1.LegalHoldStatus{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := section(t, tc.page, tc.heading)
@@ -75,7 +81,10 @@ func TestEveryConditionIsDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := section(t, specPage(t), "## Conditions") + section(t, tenantPage(t), "## Conditions")
+	text := ""
+	for _, name := range []string{"auditquery.md", "audittenant.md", "retentionpolicy.md", "legalhold.md"} {
+		text += section(t, kindPage(t, name), "## Conditions")
+	}
 	count := 0
 	ast.Inspect(file, func(node ast.Node) bool {
 		literal, ok := node.(*ast.BasicLit)

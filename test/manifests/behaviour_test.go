@@ -129,17 +129,23 @@ func testColumns(t *testing.T, c *cluster) {
 		}},
 	}
 	c.create(t, object(t, "AuditQuery", "columns", "audits: {}"))
-	c.writeStatus(t, "columns", query.Status)
+	c.writeStatus(t, "AuditQuery", "columns", &query.Status)
 
 	narrow := c.kubectl(t, "get", "aq", "-n", sampleNamespace, "columns")
 	wantFields(t, narrow, []string{"NAME", "READY", "MATCHED", "RETURNED", "LAST-RUN", "AGE"}, []string{"columns", "True", "10000+", "20", "90m"})
-	for line := range strings.Lines(narrow) {
+	wantNarrow(t, narrow)
+	wide := c.kubectl(t, "get", "aq", "-n", sampleNamespace, "columns", "-o", "wide")
+	wantFields(t, wide, []string{"FROM", "TO", "NEXT-RUN", "MESSAGE"}, []string{"2026-11-01T10:00:00.000000Z", "found"})
+}
+
+// wantNarrow checks that a table fits a terminal of 80 columns.
+func wantNarrow(t *testing.T, table string) {
+	t.Helper()
+	for line := range strings.Lines(table) {
 		if len(line) > 80 {
 			t.Errorf("a line of %d characters: %s", len(line), line)
 		}
 	}
-	wide := c.kubectl(t, "get", "aq", "-n", sampleNamespace, "columns", "-o", "wide")
-	wantFields(t, wide, []string{"FROM", "TO", "NEXT-RUN", "MESSAGE"}, []string{"2026-11-01T10:00:00.000000Z", "found"})
 }
 
 // wantFields checks that the header and the first row hold these fields.
@@ -168,18 +174,19 @@ func contains(fields []string, want string) bool {
 	return false
 }
 
-func (c *cluster) writeStatus(t *testing.T, name string, status v1alpha1.AuditQueryStatus) {
+// writeStatus writes what status points to.
+func (c *cluster) writeStatus(t *testing.T, kind, name string, status any) {
 	t.Helper()
-	encoded, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&status)
+	encoded, err := runtime.DefaultUnstructuredConverter.ToUnstructured(status)
 	if err != nil {
 		t.Fatal(err)
 	}
-	current, err := c.resource("AuditQuery").Get(t.Context(), name, metav1.GetOptions{})
+	current, err := c.resource(kind).Get(t.Context(), name, metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	current.Object["status"] = encoded
-	if _, err := c.resource("AuditQuery").UpdateStatus(t.Context(), current, metav1.UpdateOptions{
+	if _, err := c.resource(kind).UpdateStatus(t.Context(), current, metav1.UpdateOptions{
 		FieldValidation: metav1.FieldValidationStrict,
 	}); err != nil {
 		t.Fatal(err)
@@ -198,7 +205,7 @@ func testFullStatus(t *testing.T, c *cluster) {
 		}
 		status.Audits = append(status.Audits, row)
 	}
-	c.writeStatus(t, "full", status)
+	c.writeStatus(t, "AuditQuery", "full", &status)
 
 	got, err := c.resource("AuditQuery").Get(t.Context(), "full", metav1.GetOptions{})
 	if err != nil {

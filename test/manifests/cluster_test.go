@@ -33,11 +33,17 @@ func TestManifests(t *testing.T) {
 	t.Run("AuditQuery is validated", func(t *testing.T) { testAuditQueryValidation(t, c) })
 	t.Run("ClusterAuditQuery is validated", func(t *testing.T) { testClusterAuditQueryValidation(t, c) })
 	t.Run("AuditTenant is validated", func(t *testing.T) { testAuditTenantValidation(t, c) })
+	t.Run("RetentionPolicy is validated", func(t *testing.T) { testRetentionPolicyValidation(t, c) })
+	t.Run("LegalHold is validated", func(t *testing.T) { testLegalHoldValidation(t, c) })
+	t.Run("what was let in can be read", func(t *testing.T) { testTimesAndDelays(t, c) })
 	t.Run("a new object has its defaults", func(t *testing.T) { testDefaults(t, c) })
+	t.Run("retention has safe defaults", func(t *testing.T) { testRetentionDefaults(t, c) })
 	t.Run("server-side apply replaces filters as a whole", func(t *testing.T) { testFiltersReplaced(t, c) })
 	t.Run("filters keep the form in which they were given", func(t *testing.T) { testFormKept(t, c) })
 	t.Run("tables have the columns that a person wants", func(t *testing.T) { testColumns(t, c) })
+	t.Run("tables of retention have them, too", func(t *testing.T) { testRetentionColumns(t, c) })
 	t.Run("status of the greatest size is accepted", func(t *testing.T) { testFullStatus(t, c) })
+	t.Run("so is that of a policy", func(t *testing.T) { testFullPlan(t, c) })
 	t.Run("who may not list records may not ask for them", func(t *testing.T) { testAdmission(t, c) })
 	t.Run("each role allows what it says", func(t *testing.T) { testRoles(t, c) })
 	t.Run("no role is aggregated", func(t *testing.T) { testNothingIsAggregated(t, c) })
@@ -60,7 +66,8 @@ func startCluster(t *testing.T) *cluster {
 	c := &cluster{ControlPlane: cp, client: client, root: root}
 	c.apply(t, "-k", c.path("config/default"))
 	c.kubectl(t, "wait", "--for=condition=Established", "--timeout=30s", "crd",
-		"auditqueries.auditquery.dev", "clusterauditqueries.auditquery.dev", "audittenants.auditquery.dev")
+		"auditqueries.auditquery.dev", "clusterauditqueries.auditquery.dev", "audittenants.auditquery.dev",
+		"retentionpolicies.auditquery.dev", "legalholds.auditquery.dev")
 	c.kubectl(t, "create", "namespace", sampleNamespace)
 	return c
 }
@@ -103,6 +110,10 @@ func resourceOf(kind string) string {
 		return "auditqueries"
 	case "AuditTenant":
 		return "audittenants"
+	case "RetentionPolicy":
+		return "retentionpolicies"
+	case "LegalHold":
+		return "legalholds"
 	default:
 		return "clusterauditqueries"
 	}

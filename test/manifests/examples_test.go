@@ -23,14 +23,14 @@ type example struct {
 // servedPage describes kinds that are read, not applied.
 const servedPage = "audits.md"
 
-// testDocumentation applies every block of docs/spec that holds an object of
-// ours.
+// testDocumentation applies every block of docs/spec, and of the page that shows
+// how policies work together, that holds an object of ours.
 func testDocumentation(t *testing.T, c *cluster) {
 	pages, err := filepath.Glob(c.path("docs/spec/*.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, page := range pages {
+	for _, page := range append(pages, c.path("docs/retention.md")) {
 		examples, err := readExamples(page)
 		if err != nil {
 			t.Fatal(err)

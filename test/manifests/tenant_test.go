@@ -48,34 +48,17 @@ func testAuditTenantValidation(t *testing.T, c *cluster) {
 // subject is a user and what was bound to it.
 type subject struct{ name, role, namespace string }
 
-// testRoles asks the API server what each of our roles allows whom.
-func testRoles(t *testing.T, c *cluster) {
-	client, err := kubernetes.NewForConfig(c.RESTConfig())
-	if err != nil {
-		t.Fatal(err)
-	}
-	const other = "kube-public"
-	subjects := []subject{
-		{name: "nobody"},
-		{name: "reader", role: "auditquery-reader", namespace: sampleNamespace},
-		{name: "editor", role: "auditquery-editor", namespace: sampleNamespace},
-		{name: "admin-of-one", role: "auditquery-admin", namespace: sampleNamespace},
-		{name: "reader-of-all", role: "auditquery-cluster-reader"},
-		{name: "admin", role: "auditquery-admin"},
-	}
-	for _, s := range subjects {
-		switch {
-		case s.namespace != "":
-			c.kubectl(t, "create", "rolebinding", s.name, "-n", s.namespace, "--clusterrole="+s.role, "--user="+s.name)
-		case s.role != "":
-			c.kubectl(t, "create", "clusterrolebinding", s.name, "--clusterrole="+s.role, "--user="+s.name)
-		}
-	}
-	for _, tc := range []struct {
-		verb, group, resource, namespace string
-		// want are those who may.
-		want []string
-	}{
+// permission is what some of the subjects may do.
+type permission struct {
+	verb, group, resource, namespace string
+	// want are those who may.
+	want []string
+}
+
+// permissions say of every role what it allows, in the namespace of the samples, in
+// another, and in the cluster.
+func permissions(other string) []permission {
+	return []permission{
 		{"list", "records.auditquery.dev", "audits", sampleNamespace, []string{"reader", "editor", "admin-of-one", "reader-of-all", "admin"}},
 		{"get", "records.auditquery.dev", "authaudits", sampleNamespace, []string{"reader", "editor", "admin-of-one", "reader-of-all", "admin"}},
 		{"list", "rest.auditquery.dev", "audits", sampleNamespace, []string{"reader", "editor", "admin-of-one", "reader-of-all", "admin"}},
@@ -91,7 +74,42 @@ func testRoles(t *testing.T, c *cluster) {
 		{"create", "auditquery.dev", "audittenants", "", []string{"admin"}},
 		{"patch", "auditquery.dev", "audittenants", "", []string{"admin"}},
 		{"update", "auditquery.dev", "audittenants/status", "", nil},
-	} {
+		{"list", "auditquery.dev", "retentionpolicies", "", []string{"reader-of-all", "admin", "keeper"}},
+		{"list", "auditquery.dev", "legalholds", "", []string{"reader-of-all", "admin", "keeper"}},
+		{"create", "auditquery.dev", "legalholds", "", []string{"admin", "keeper"}},
+		{"delete", "auditquery.dev", "legalholds", "", []string{"admin", "keeper"}},
+		{"create", "auditquery.dev", "retentionpolicies", "", []string{"admin"}},
+		{"patch", "auditquery.dev", "retentionpolicies", "", []string{"admin"}},
+		{"patch", "auditquery.dev", "retentionpolicies/status", "", nil},
+		{"patch", "auditquery.dev", "legalholds/status", "", nil},
+	}
+}
+
+// testRoles asks the API server what each of our roles allows whom.
+func testRoles(t *testing.T, c *cluster) {
+	client, err := kubernetes.NewForConfig(c.RESTConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const other = "kube-public"
+	subjects := []subject{
+		{name: "nobody"},
+		{name: "reader", role: "auditquery-reader", namespace: sampleNamespace},
+		{name: "editor", role: "auditquery-editor", namespace: sampleNamespace},
+		{name: "admin-of-one", role: "auditquery-admin", namespace: sampleNamespace},
+		{name: "reader-of-all", role: "auditquery-cluster-reader"},
+		{name: "admin", role: "auditquery-admin"},
+		{name: "keeper", role: "auditquery-hold-keeper"},
+	}
+	for _, s := range subjects {
+		switch {
+		case s.namespace != "":
+			c.kubectl(t, "create", "rolebinding", s.name, "-n", s.namespace, "--clusterrole="+s.role, "--user="+s.name)
+		case s.role != "":
+			c.kubectl(t, "create", "clusterrolebinding", s.name, "--clusterrole="+s.role, "--user="+s.name)
+		}
+	}
+	for _, tc := range permissions(other) {
 		for _, s := range subjects {
 			want := strings.Contains(" "+strings.Join(tc.want, " ")+" ", " "+s.name+" ")
 			resource, subresource, _ := strings.Cut(tc.resource, "/")

@@ -22,7 +22,8 @@ func (s *Stage) Install(ctx context.Context) error {
 		return err
 	}
 	return s.kubectl(ctx, "wait", "--for=condition=Established", "--timeout=60s", "crd",
-		"auditqueries.auditquery.dev", "clusterauditqueries.auditquery.dev", "audittenants.auditquery.dev")
+		"auditqueries.auditquery.dev", "clusterauditqueries.auditquery.dev", "audittenants.auditquery.dev",
+		"retentionpolicies.auditquery.dev", "legalholds.auditquery.dev")
 }
 
 // Registration says where the kube-apiserver finds our API.
