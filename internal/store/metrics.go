@@ -18,6 +18,13 @@ type ReadWriter interface {
 	PreparedWriter
 }
 
+// Store is all that both backends can do.
+type Store interface {
+	ReadWriter
+	Deleter
+	Notebook
+}
+
 // measured is a store whose operations are counted and timed.
 type measured struct {
 	ReadWriter
@@ -33,6 +40,14 @@ type measured struct {
 //     its answers.
 //   - auditquery_store_appended_records_total{result}: what became of records.
 func Measure(s ReadWriter, registerer prometheus.Registerer) (ReadWriter, error) {
+	m, err := newMeasured(s, registerer)
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+func newMeasured(s ReadWriter, registerer prometheus.Registerer) (*measured, error) {
 	m := &measured{
 		ReadWriter: s,
 		operations: prometheus.NewHistogramVec(prometheus.HistogramOpts{

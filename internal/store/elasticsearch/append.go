@@ -54,7 +54,7 @@ func nothingKnown(outcomes []store.Outcome) error {
 
 // group is the records of one index, by their places in the batch.
 type group struct {
-	index  string
+	destination
 	kind   record.Kind
 	places []int
 }
@@ -83,15 +83,15 @@ func (s *Store) groups(ctx context.Context, in input, outcomes []store.Outcome) 
 		}
 		g, ok := byDay[at]
 		if !ok {
-			index, err := s.maker.indexFor(ctx, at.kind, instant.Time())
+			found, err := s.maker.destinationFor(ctx, at.kind, instant.Time())
 			if err != nil {
 				failed[at] = explain("append "+string(at.kind), err)
 				outcomes[i] = store.Outcome{Result: store.Failed, Err: failed[at]}
 				continue
 			}
-			if g, ok = byIndex[index]; !ok {
-				g = &group{index: index, kind: at.kind}
-				byIndex[index] = g
+			if g, ok = byIndex[found.index]; !ok {
+				g = &group{destination: found, kind: at.kind}
+				byIndex[found.index] = g
 				ordered = append(ordered, g)
 			}
 			byDay[at] = g
@@ -115,6 +115,7 @@ func (s *Store) appendGroup(ctx context.Context, in input, g *group, outcomes []
 		}
 	}
 	s.sendBulk(ctx, b, outcomes)
+	s.confirm(ctx, g, outcomes)
 }
 
 func rejected(kind record.Kind, why string) error {

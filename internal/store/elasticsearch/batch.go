@@ -117,10 +117,10 @@ func (s *Store) askParts(ctx context.Context, questions []store.Question, parts 
 // indices are looked up again, and its answer may be large or slow.
 func again(err error) bool {
 	var f *failure
-	if errors.As(err, &f) {
-		return f.kind == kindIndexNotFound || f.status == http.StatusTooManyRequests
+	if errors.As(err, &f) && f.status == http.StatusTooManyRequests {
+		return true
 	}
-	return errors.Is(err, errTooLarge) || errors.Is(err, errFewerShards)
+	return errors.Is(err, errTooLarge) || vanished(err)
 }
 
 // alone asks one part by itself.

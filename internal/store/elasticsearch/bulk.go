@@ -78,6 +78,12 @@ func fail(b *bulk, entries []entry, outcomes []store.Outcome, err error) {
 // bulkOnce sends a bulk and returns an item for each entry, or none if each of
 // them is now stored.
 func (s *Store) bulkOnce(ctx context.Context, b *bulk) ([]bulkItem, bool, error) {
+	select {
+	case s.bulks <- struct{}{}:
+		defer func() { <-s.bulks }()
+	case <-ctx.Done():
+		return nil, false, ctx.Err()
+	}
 	answered, err := s.client.do(ctx, call{limit: maxBulkBytes, build: func() esapi.Request {
 		return esapi.BulkRequest{Index: b.index, Body: bytes.NewReader(b.body), Header: ndjson(),
 			FilterPath: []string{"errors", "items.create.status", "items.create.error.type",
@@ -105,6 +111,11 @@ const createdItem = `{"create":{"status":201}}`
 // allCreated tells whether an answer says of each record that it is now stored,
 // and nothing else, which is the usual one: it is compared, not parsed.
 func allCreated(answer []byte, records int) bool {
+	return allItems(answer, createdItem, records)
+}
+
+// allItems tells whether the answer to a bulk is so many times the same item.
+func allItems(answer []byte, item string, records int) bool {
 	rest, ok := bytes.CutPrefix(answer, []byte(`{"errors":false,"items":[`))
 	for i := range records {
 		if i > 0 && ok {
@@ -113,7 +124,7 @@ func allCreated(answer []byte, records int) bool {
 		if !ok {
 			return false
 		}
-		rest, ok = bytes.CutPrefix(rest, []byte(createdItem))
+		rest, ok = bytes.CutPrefix(rest, []byte(item))
 	}
 	return ok && string(rest) == "]}"
 }

@@ -46,6 +46,8 @@ type snapshot struct {
 	generation int64
 	stateFound bool
 	recorded   []string
+	erasing    []erasing
+	erasures   int64
 	present    map[string]present
 }
 
@@ -118,8 +120,23 @@ func (c *catalogue) load() (any, error) {
 	return next, nil
 }
 
-// take reads the state first: an index is in it only after it was created.
+// take reads the state first: an index is in it only after it was created. One
+// that was erased between the two is in neither when both are read again.
 func (c *catalogue) take(ctx context.Context, before *snapshot) (*snapshot, error) {
+	const tries = 5
+	for try := 1; ; try++ {
+		next, err := c.takeOnce(ctx, before)
+		if err != nil || try == tries || !next.lacksAny() {
+			return next, err
+		}
+		current, err := c.readState(ctx)
+		if err != nil || current.Generation == next.generation {
+			return next, err
+		}
+	}
+}
+
+func (c *catalogue) takeOnce(ctx context.Context, before *snapshot) (*snapshot, error) {
 	taken, order := c.clock(), c.begun.Add(1)
 	current, err := c.readState(ctx)
 	if err != nil {
@@ -130,10 +147,18 @@ func (c *catalogue) take(ctx context.Context, before *snapshot) (*snapshot, erro
 			"snapshot; restore it, or restart this server to accept what is there",
 			c.names.state(), before.generation, current.Generation)
 	}
-	next := &snapshot{taken: taken, order: order, generation: current.Generation,
-		stateFound: current.found, recorded: current.Indices}
+	next := &snapshot{taken: taken, order: order, generation: current.Generation, stateFound: current.found,
+		recorded: current.Indices, erasing: current.Erasing, erasures: current.Erasures}
 	next.present, err = c.readIndices(ctx, before)
 	return next, err
+}
+
+// lacksAny tells whether the state names an index that is not there.
+func (s *snapshot) lacksAny() bool {
+	return slices.ContainsFunc(s.recorded, func(index string) bool {
+		_, ok := s.present[index]
+		return !ok
+	})
 }
 
 type indexAnswer struct {

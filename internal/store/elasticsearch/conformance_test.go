@@ -11,6 +11,27 @@ func TestConformance(t *testing.T) {
 	storetest.Run(t, newBackend)
 }
 
+func TestErasingConformance(t *testing.T) {
+	storetest.RunDeleter(t, newDeleterBackend)
+}
+
+func newDeleterBackend(t *testing.T) storetest.DeleterBackend {
+	p := newPlace(t)
+	b := storetest.DeleterBackend{Store: p.open(), Refresh: p.refresh}
+	b.Reopen = func(context.Context) (storetest.DeleterStore, error) { return p.open(), nil }
+	if nodes := p.cluster.Nodes(); len(nodes) > 0 {
+		b.Stop = func(context.Context) error {
+			t.Cleanup(func() {
+				if err := nodes[0].Restart(context.Background()); err != nil {
+					t.Error(err)
+				}
+			})
+			return nodes[0].Kill()
+		}
+	}
+	return b
+}
+
 func newBackend(t *testing.T) storetest.Backend {
 	p := newPlace(t)
 	b := storetest.Backend{Store: p.open(), Refresh: p.refresh}

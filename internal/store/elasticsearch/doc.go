@@ -36,6 +36,38 @@
 //     sent, and the number of shards in the answer must reach that of the
 //     indices known.
 //
-// What is left: an index that came into being and was deleted from outside
-// within maxSnapshotAge is not missed by a process that never saw it.
+// # Erasing a whole index
+//
+// Nothing that was acknowledged is lost, although writers in other processes
+// have snapshots of before, and although a process may stop anywhere and go on
+// when others have taken over. The steps of EraseStretch:
+//
+//  1. The erasure is entered into the state, as preparing. The index stays among
+//     those that must be there.
+//  2. Writes to the index are blocked. Then it is refreshed, and what is not
+//     doomed is counted. If there is any, all is undone.
+//  3. An alias of the state's index is made, the token. The index is taken out
+//     of the state, where the erasure is now decided, unless it was undone.
+//  4. The index is deleted, together with the token or not at all.
+//  5. The erasure is taken out of the state.
+//
+// A writer that wrote to an index that is over reads the state again before it
+// acknowledges (confirm): there is no erasure of it, so any that comes counts what
+// was written, and none was decided since the writer looked, so it is the same
+// index. The index of now needs no such look, since it is not erased as a whole.
+// The block only spares writers the detour. A writer that meets an erasure, a
+// block, or no index although the state names none, fails as Unavailable: its
+// records are sent again, and make the index anew once the erasure has ended.
+//
+// Whoever undoes an erasure takes its token first, then looks whether the index
+// is there, and then takes the entry out: who was stopped before step 4 can't
+// delete any more, and who was stopped before step 3 finds no entry of its own.
+// So undoing is safe at any time. What was decided is undone as well if the index
+// is still there: the decision may be old. While it is decided readers find it by
+// the wildcards alone: its records are in their answers or not, and both is right.
+//
+// # What is not noticed
+//
+// An index that came into being and was deleted from outside within
+// maxSnapshotAge is not missed by a process that never saw it.
 package elasticsearch

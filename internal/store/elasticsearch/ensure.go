@@ -20,28 +20,52 @@ type indexMaker struct {
 	templates map[record.Kind]bool
 }
 
-// indexFor returns the name of an index that exists, has our layout and is in
-// the state.
-func (m *indexMaker) indexFor(ctx context.Context, kind record.Kind, t time.Time) (string, error) {
+// destination is an index to write to, as it was when it was looked up.
+type destination struct {
+	index string
+	// erasures is the state's at that time.
+	erasures int64
+	// late tells that the index may be erased at any time: what was written to
+	// it is to be confirmed.
+	late bool
+}
+
+// destinationFor returns an index that exists, has our layout and is in the state.
+func (m *indexMaker) destinationFor(ctx context.Context, kind record.Kind, t time.Time) (destination, error) {
 	s, err := m.catalogue.get(ctx)
 	if err != nil {
-		return "", err
+		return destination{}, err
 	}
 	if index, ok := s.writable(m.catalogue.names.covering(kind, t)); ok {
-		return index, nil
+		return m.catalogue.destination(s, index), nil
 	}
 	select {
 	case m.turn <- struct{}{}:
 		defer func() { <-m.turn }()
 	case <-ctx.Done():
-		return "", ctx.Err()
+		return destination{}, ctx.Err()
 	}
-	return m.make(ctx, kind, t)
+	s, index, err := m.make(ctx, kind, t)
+	if err != nil {
+		return destination{}, err
+	}
+	return m.catalogue.destination(s, index), nil
+}
+
+// destination is an index of a snapshot. Only what is over is ever erased as a whole,
+// see EraseStretch: the index of now needs no confirmation.
+func (c *catalogue) destination(s *snapshot, index string) destination {
+	_, covers, err := c.names.parse(index)
+	now := c.clock()
+	return destination{index: index, erasures: s.erasures, late: err != nil || now.Before(covers.from) || !now.Before(covers.to)}
 }
 
 // writable returns the first of candidates that can be written to at once.
 func (s *snapshot) writable(candidates []string) (string, bool) {
 	for _, name := range candidates {
+		if _, ok := s.beingErased(name); ok {
+			return "", false
+		}
 		if index, ok := s.present[name]; ok {
 			return name, index.problem == nil && s.stateFound && s.has(name)
 		}
@@ -54,44 +78,56 @@ func (s *snapshot) writable(candidates []string) (string, bool) {
 
 func (s *snapshot) has(index string) bool { return state{Indices: s.recorded}.has(index) }
 
+func (s *snapshot) beingErased(index string) (erasing, bool) {
+	return state{Erasing: s.erasing}.erasing(index)
+}
+
 // make does, in this order, what the package's comment relies on: state, index,
 // entry in the state; each step finds it done if another process was faster.
-func (m *indexMaker) make(ctx context.Context, kind record.Kind, t time.Time) (string, error) {
+func (m *indexMaker) make(ctx context.Context, kind record.Kind, t time.Time) (*snapshot, string, error) {
 	c := m.catalogue
 	s, err := c.renew(ctx)
 	if err != nil {
-		return "", err
+		return nil, "", err
 	}
 	candidates := c.names.covering(kind, t)
 	if index, ok := s.writable(candidates); ok {
-		return index, nil
+		return s, index, nil
 	}
 	index, err := s.toMake(c.names, candidates, c.names.of(kind)+t.UTC().Format(m.options.Period.layout()))
 	if err != nil {
-		return "", err
+		return nil, "", err
 	}
 	if !s.stateFound {
 		if err := c.begin(ctx); err != nil {
-			return "", err
+			return nil, "", err
 		}
 	}
 	if _, ok := s.present[index]; !ok {
 		if err := m.create(ctx, kind, index); err != nil {
-			return "", err
+			return nil, "", err
 		}
 	}
 	if err := c.record(ctx, index); err != nil {
-		return "", err
+		return nil, "", err
 	}
-	_, err = c.renew(ctx)
-	return index, err
+	if s, err = c.renew(ctx); err != nil {
+		return nil, "", err
+	}
+	if !s.has(index) {
+		return nil, "", errBeingErased(index)
+	}
+	return s, index, nil
 }
 
 // toMake returns which index is to be made or recorded, or why that is refused.
 func (s *snapshot) toMake(n names, candidates []string, wanted string) (string, error) {
 	for _, name := range candidates {
 		index, ok := s.present[name]
+		_, erasing := s.beingErased(name)
 		switch {
+		case erasing:
+			return "", errBeingErased(name)
 		case !ok && s.has(name):
 			return "", conflict("%s", missingIndex(name))
 		case !ok:
@@ -103,12 +139,17 @@ func (s *snapshot) toMake(n names, candidates []string, wanted string) (string, 
 		}
 		return name, nil
 	}
+	return wanted, s.stateLost(n)
+}
+
+// stateLost returns why there can't be a state that is empty, nil if there can.
+func (s *snapshot) stateLost(n names) error {
 	for name, index := range s.present {
 		if index.problem == nil && !s.stateFound {
-			return "", s.lost(n, name)
+			return s.lost(n, name)
 		}
 	}
-	return wanted, nil
+	return nil
 }
 
 // lost says that the state is gone. Making a new one would hide which indices

@@ -23,6 +23,7 @@ var (
 	errForeignDocument = errors.New("an index holds a document that this program did not write")
 	errVanished        = errors.New("a record was there and is not any more")
 	errTooLarge        = errors.New("the answer is larger than its bound")
+	errNotAcknowledged = errors.New("not every node acknowledged a change in time")
 	errProduct         = errors.New("the server is not Elasticsearch: its answer has no X-Elastic-Product")
 )
 
@@ -62,6 +63,8 @@ const (
 	kindIndexClosed   = "index_closed_exception"
 	kindIndexExists   = "resource_already_exists_exception"
 	kindBlocked       = "cluster_block_exception"
+	kindContextGone   = "search_context_missing_exception"
+	kindNoShard       = "no_shard_available_action_exception"
 	kindConflict      = "version_conflict_engine_exception"
 )
 
@@ -140,7 +143,7 @@ func explain(op string, err error) error {
 	case errors.Is(err, errTooLarge):
 		e.Reason, e.Message = store.Invalid, err.Error()
 	case errors.Is(err, errTruncated), errors.Is(err, errMalformed),
-		errors.Is(err, errFewerShards), errors.Is(err, errVanished):
+		errors.Is(err, errFewerShards), errors.Is(err, errVanished), errors.Is(err, errNotAcknowledged):
 		e.Reason, e.Message = store.Unavailable, err.Error()
 	default:
 		e.Reason, e.Message = store.Unavailable, "Elasticsearch can't be reached, or broke the connection off"
@@ -166,7 +169,7 @@ func explainFailure(e *store.Error, f *failure) {
 		e.Reason = store.Conflict
 		e.Message = missingIndex(f.index)
 	case f.kind == kindBlocked:
-		e.Message += "; a block is set on it, often because its disk is full"
+		e.Message += "; a block is set on it, often because its disk is full: free space, or remove the index's setting index.blocks"
 	case f.status == http.StatusUnauthorized:
 		e.Message = "Elasticsearch refuses our credentials; check the user's password or the API key"
 	case f.status == http.StatusForbidden:
@@ -178,7 +181,7 @@ func explainFailure(e *store.Error, f *failure) {
 
 // privileges names what a role needs.
 const privileges = "on our indices reading needs read and view_index_metadata; writing also create_doc, " +
-	"create_index and, on the state index, index; for the cluster manage_index_templates"
+	"create_index and, on the state index, index; erasing also delete and manage; for the cluster manage_index_templates"
 
 func missingIndex(index string) string {
 	return fmt.Sprintf("the index %s held records and is gone, or hidden from our role; restore it from a snapshot, "+

@@ -53,14 +53,14 @@ func TestFaultsOfASearch(t *testing.T) {
 		"a search that timed out":       {[]reaction{{body: strings.Replace(whole, `"timed_out":false`, `"timed_out":true`, 1)}}, store.Timeout, 1},
 		"a shard that failed":           {[]reaction{{body: strings.Replace(whole, `"failed":0`, `"failed":1`, 1)}}, store.Unavailable, 1},
 		"a shard that is not counted":   {[]reaction{{body: strings.Replace(whole, `"successful":1`, `"successful":0`, 1)}}, store.Unavailable, 1},
-		"fewer shards than there are":   {[]reaction{{body: strings.NewReplacer(`"total":1`, `"total":0`, `"successful":1`, `"successful":0`).Replace(whole)}}, store.Unavailable, 2},
+		"fewer shards than there are":   {[]reaction{{body: strings.NewReplacer(`"total":1`, `"total":0`, `"successful":1`, `"successful":0`).Replace(whole)}}, store.Unavailable, 3},
 		"a document that is not ours":   {[]reaction{{body: page(newerDocument)}}, store.Conflict, 1},
 		"wrong credentials":             {[]reaction{{status: 401, body: `{"error":{"type":"security_exception"}}`}}, store.Unavailable, 1},
 		"a role that lacks a privilege": {[]reaction{{status: 403}}, store.Unavailable, 1},
 		"a query that is refused":       {[]reaction{{status: 400, body: `{"error":{"type":"x"}}`}}, store.Invalid, 1},
 		"a closed index":                {[]reaction{{status: 400, body: `{"error":{"type":"index_closed_exception","index":"x-audit-2026.11"}}`}}, store.Unavailable, 1},
 		"an index gone, then found":     {[]reaction{{status: 404, body: `{"error":{"type":"index_not_found_exception","index":"x-audit-2026.11"}}`}, {body: whole}}, 0, 2},
-		"an index gone for ever":        {[]reaction{{status: 404, body: `{"error":{"type":"index_not_found_exception","index":"x-audit-2026.11"}}`}}, store.Conflict, 2},
+		"an index gone for ever":        {[]reaction{{status: 404, body: `{"error":{"type":"index_not_found_exception","index":"x-audit-2026.11"}}`}}, store.Conflict, 3},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -16,6 +16,7 @@ const (
 	DefaultShards          = 1
 	DefaultRefreshInterval = time.Second
 	DefaultMaxRetries      = 3
+	DefaultBulkRequests    = 2
 	DefaultRequestTimeout  = 30 * time.Second
 	// longestRequestTimeout keeps our answer ahead of the 60 s after which
 	// API servers cut requests off.
@@ -46,6 +47,10 @@ type Options struct {
 	// MaxRetries is how often a request is sent again after 429, 502, 503,
 	// 504 or a broken connection; negative for never.
 	MaxRetries int
+	// BulkRequests is how many bulk requests of this process may be under way
+	// at once. A writer beyond it gets its records ready meanwhile, so that
+	// Elasticsearch never waits for that.
+	BulkRequests int
 	// RequestTimeout bounds a request with its repetitions.
 	RequestTimeout time.Duration
 	// Compress sends and asks for gzip: for slow links, it costs 3 ms a page.
@@ -80,6 +85,9 @@ func (o Options) complete() (Options, error) {
 	}
 	if o.RefreshInterval == 0 {
 		o.RefreshInterval = DefaultRefreshInterval
+	}
+	if o.BulkRequests <= 0 {
+		o.BulkRequests = DefaultBulkRequests
 	}
 	if o.MaxRetries == 0 {
 		o.MaxRetries = DefaultMaxRetries

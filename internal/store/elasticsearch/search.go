@@ -121,23 +121,32 @@ func (s *Store) pageSearch(q query.Query, size int, totals string) (search, erro
 	return search{size: size, body: appendSearch(nil, conditions, q.After, size, totals)}, nil
 }
 
-// run asks one search in the records of a kind and window, and once more if an
-// index vanished between two steps.
+// run asks one search in the records of a kind and window, and again if an index
+// vanished between two steps: several may be erased one after the other.
 func (s *Store) run(ctx context.Context, kind record.Kind, w span, asked search) (answer, error) {
+	const tries = 3
 	ctx, cancel := context.WithTimeout(ctx, s.client.timeout)
 	defer cancel()
 	var err error
 	if asked.target, err = s.catalogue.target(ctx, kind, w); err != nil {
 		return answer{}, err
 	}
-	a, err := s.ask(ctx, asked)
-	if isKind(err, kindIndexNotFound) || errors.Is(err, errFewerShards) {
+	for try := 1; ; try++ {
+		a, err := s.ask(ctx, asked)
+		if !vanished(err) || try == tries {
+			return a, err
+		}
 		if asked.target, err = s.catalogue.freshTarget(ctx, kind, w); err != nil {
 			return answer{}, err
 		}
-		a, err = s.ask(ctx, asked)
 	}
-	return a, err
+}
+
+// vanished tells whether an index may have been deleted before a search, or in
+// the middle of it.
+func vanished(err error) bool {
+	return isKind(err, kindIndexNotFound) || isKind(err, kindContextGone) || isKind(err, kindNoShard) ||
+		errors.Is(err, errFewerShards)
 }
 
 // ask sends one search and checks its answer.

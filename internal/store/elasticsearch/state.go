@@ -23,6 +23,10 @@ type state struct {
 	Layout     int      `json:"layout"`
 	Generation int64    `json:"generation"`
 	Indices    []string `json:"indices"`
+	// Erasing are the indices that an erasure was begun of.
+	Erasing []erasing `json:"erasing,omitempty"`
+	// Erasures grows each time that an index is taken out of Indices.
+	Erasures int64 `json:"erasures,omitempty"`
 }
 
 func (s state) has(index string) bool { return slices.Contains(s.Indices, index) }
@@ -64,6 +68,26 @@ func (c *catalogue) readState(ctx context.Context) (storedState, error) {
 
 // record adds an index to the state; first makes a state where there is none.
 func (c *catalogue) record(ctx context.Context, index string) error {
+	return c.change(ctx, func(s *state) (bool, error) {
+		if _, ok := s.erasing(index); ok {
+			return false, errBeingErased(index)
+		}
+		if s.has(index) {
+			return false, nil
+		}
+		s.add(index)
+		return true, nil
+	})
+}
+
+func (s *state) add(index string) {
+	s.Indices = append(s.Indices, index)
+	slices.Sort(s.Indices)
+}
+
+// change lets next change the state of now, which it owns, and writes it; again
+// if another process was faster. next returns false where nothing is to be done.
+func (c *catalogue) change(ctx context.Context, next func(*state) (bool, error)) error {
 	const tries = 10
 	for range tries {
 		current, err := c.readState(ctx)
@@ -71,21 +95,20 @@ func (c *catalogue) record(ctx context.Context, index string) error {
 			return err
 		}
 		if !current.found {
-			return conflict("the index %s lost its document %q while an index was made", c.names.state(), stateDocument)
+			return conflict("the index %s lost its document %q while it was changed", c.names.state(), stateDocument)
 		}
-		if current.has(index) {
-			return nil
+		changed := current.state
+		if ok, err := next(&changed); err != nil || !ok {
+			return err
 		}
-		next := state{Layout: layoutVersion, Generation: current.Generation + 1,
-			Indices: append(slices.Clone(current.Indices), index)}
-		slices.Sort(next.Indices)
+		changed.Generation++
 		sequence, term := current.sequence, current.term
-		err = c.writeState(ctx, next, esapi.IndexRequest{IfSeqNo: &sequence, IfPrimaryTerm: &term})
+		err = c.writeState(ctx, changed, esapi.IndexRequest{IfSeqNo: &sequence, IfPrimaryTerm: &term})
 		if !isKind(err, kindConflict) {
 			return err
 		}
 	}
-	return fmt.Errorf("the state changed %d times while an index was being added to it", tries)
+	return fmt.Errorf("the state was changed by others %d times while it was to be changed", tries)
 }
 
 // begin makes an empty state.

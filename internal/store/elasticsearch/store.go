@@ -20,7 +20,8 @@ type Store struct {
 	schemas   map[record.Kind]*record.Schema
 	sizes     sizes
 	close     context.CancelFunc
-	bodies    sync.Pool // of *[]byte, of bulks that are done
+	bodies    sync.Pool     // of *[]byte, of bulks that are done
+	bulks     chan struct{} // one for each bulk request that is under way
 }
 
 var (
@@ -28,6 +29,7 @@ var (
 	_ store.BatchReader    = (*Store)(nil)
 	_ store.Writer         = (*Store)(nil)
 	_ store.PreparedWriter = (*Store)(nil)
+	_ store.Store          = (*Store)(nil)
 )
 
 // Open checks the options and reads the files that they name. It does not wait
@@ -46,6 +48,7 @@ func Open(_ context.Context, o Options) (*Store, error) {
 		client:  &client{sessions: sessions, maxRetries: max(o.MaxRetries, 0), timeout: o.RequestTimeout, sleep: sleep},
 		schemas: map[record.Kind]*record.Schema{},
 		close:   cancel,
+		bulks:   make(chan struct{}, o.BulkRequests),
 	}
 	for _, kind := range record.Kinds() {
 		s.schemas[kind] = record.NewSchema(kind)

@@ -24,7 +24,7 @@ func (s *Store) Append(ctx context.Context, records []record.Record) ([]store.Ou
 }
 
 // AppendPrepared is Append for prepared records, whose documents it decodes: the
-// fields that can be asked for have columns.
+// fields that can be asked for have columns. Words are those of the documents.
 func (s *Store) AppendPrepared(ctx context.Context, records []record.Prepared) ([]store.Outcome, error) {
 	return s.append(ctx, len(records), func(place int) (row, error) { return s.preparedRow(records[place]) })
 }
@@ -106,7 +106,8 @@ func (s *Store) preparedRow(p record.Prepared) (row, error) {
 	if err != nil {
 		return row{}, err
 	}
-	return s.rowOf(r, p.Document, p.Words)
+	// Not the words that it came with: erasing has to find those that are stored.
+	return s.rowOf(r, p.Document, record.Words(r))
 }
 
 // rowOf makes the row of a record from what Prepare makes of it.
@@ -220,9 +221,7 @@ const manyWords = 32
 // insertWords inserts words in the order of their table, where neighbours lie on
 // one page.
 func (t writeStatements) insertWords(ctx context.Context, entries []wordEntry) error {
-	slices.SortFunc(entries, func(a, b wordEntry) int {
-		return cmp.Or(strings.Compare(a.word, b.word), cmp.Compare(a.time, b.time), bytes.Compare(a.id[:], b.id[:]))
-	})
+	sortWords(entries)
 	args := make([]any, 0, 4*manyWords)
 	for len(entries) > 0 {
 		if err := ctx.Err(); err != nil {
@@ -244,6 +243,13 @@ func (t writeStatements) insertWords(ctx context.Context, entries []wordEntry) e
 	return nil
 }
 
+// sortWords puts entries into the order of their table.
+func sortWords(entries []wordEntry) {
+	slices.SortFunc(entries, func(a, b wordEntry) int {
+		return cmp.Or(strings.Compare(a.word, b.word), cmp.Compare(a.time, b.time), bytes.Compare(a.id[:], b.id[:]))
+	})
+}
+
 // tables prepares what rows need. It comes before the transaction, which takes
 // the only connection.
 func (s *Store) tables(ctx context.Context, rows []row) (map[*layout]writeStatements, func(), error) {
@@ -259,15 +265,12 @@ func (s *Store) tables(ctx context.Context, rows []row) (map[*layout]writeStatem
 			continue
 		}
 		var t writeStatements
-		for text, into := range r.layout.writes(&t) {
-			stmt, done, err := s.write.get(ctx, text)
-			if err != nil {
-				release()
-				return nil, nil, err
-			}
-			*into = stmt
-			releases = append(releases, done)
+		done, err := s.write.getAll(ctx, r.layout.writes(&t))
+		if err != nil {
+			release()
+			return nil, nil, err
 		}
+		releases = append(releases, done)
 		tables[r.layout] = t
 	}
 	return tables, release, nil

@@ -38,3 +38,32 @@ func newBackend(t *testing.T) storetest.Backend {
 		},
 	}
 }
+
+func TestDeleterConformance(t *testing.T) {
+	storetest.RunDeleter(t, func(t *testing.T) storetest.DeleterBackend {
+		options := sqlite.Options{Path: filepath.Join(t.TempDir(), "records.db")}
+		s, err := sqlite.Open(t.Context(), options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		return storetest.DeleterBackend{
+			Store: s,
+			Stop:  func(context.Context) error { return s.Close() },
+			Reopen: func(ctx context.Context) (storetest.DeleterStore, error) {
+				if err := s.Close(); err != nil {
+					return nil, err
+				}
+				again, err := sqlite.Open(ctx, options)
+				if err == nil {
+					s = again
+				}
+				return again, err
+			},
+		}
+	})
+}

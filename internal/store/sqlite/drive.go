@@ -49,10 +49,22 @@ const maxMerge = 16
 // condition in each arm.
 const maxMergeSize = 2048
 
-// window is a half-open range of time in µs, and the position to go on behind.
+// window is a half-open range of time in µs, and the position to go on behind:
+// after for what walks to older records, past for what walks to newer ones.
 type window struct {
-	from, to int64
-	after    *query.Position
+	from, to    int64
+	after, past *query.Position
+}
+
+func windowOf(q query.Query) window {
+	w := window{from: math.MinInt64, to: math.MaxInt64, after: q.After}
+	if !q.From.IsZero() {
+		w.from = q.From.UnixMicro()
+	}
+	if !q.To.IsZero() {
+		w.to = q.To.UnixMicro()
+	}
+	return w
 }
 
 func (w *window) narrow(from, to int64) {
@@ -61,13 +73,7 @@ func (w *window) narrow(from, to int64) {
 
 // makePlan decides how to answer q. Scope and filter are conditions alike.
 func makePlan(l *layout, q query.Query) plan {
-	p := plan{window: window{from: math.MinInt64, to: math.MaxInt64, after: q.After}}
-	if !q.From.IsZero() {
-		p.window.from = q.From.UnixMicro()
-	}
-	if !q.To.IsZero() {
-		p.window.to = q.To.UnixMicro()
-	}
+	p := plan{window: windowOf(q)}
 	var conditions []query.Filter
 	for _, f := range []query.Filter{q.Scope.Restrict, q.Filter} {
 		if f != nil {

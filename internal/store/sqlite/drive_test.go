@@ -93,9 +93,15 @@ func explain(t *testing.T, s *Store, q query.Query) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows, err := s.read.db.Query("EXPLAIN QUERY PLAN "+st.text, st.args...)
+	return explained(t, s, st.text, st.args)
+}
+
+// explained is the plan that SQLite makes for a statement.
+func explained(t *testing.T, s *Store, text string, args []any) string {
+	t.Helper()
+	rows, err := s.write.db.Query("EXPLAIN QUERY PLAN "+text, args...)
 	if err != nil {
-		t.Fatalf("%s: %v", st.text, err)
+		t.Fatalf("%s: %v", text, err)
 	}
 	defer func() { _ = rows.Close() }()
 	var lines []string

@@ -20,13 +20,15 @@ type layout struct {
 	parts  string // the attributes of records, "" for kinds without
 	fields []record.Field
 	byName map[string]record.Field
+	schema *record.Schema
 }
 
 // layouts returns the layout of every kind.
 func layouts() map[record.Kind]*layout {
 	all := map[record.Kind]*layout{}
 	for kind, table := range map[record.Kind]string{record.KindAudit: "audit", record.KindAuthAudit: "auth_audit"} {
-		l := &layout{kind: kind, table: table, words: table + "_word", byName: map[string]record.Field{}}
+		l := &layout{kind: kind, table: table, words: table + "_word", byName: map[string]record.Field{},
+			schema: record.NewSchema(kind)}
 		if kind == record.KindAudit {
 			l.parts = table + "_attribute"
 		}

@@ -17,6 +17,23 @@ import (
 func pageStatement(l *layout, p plan, limit int) (statement, error) {
 	c := &compiler{layout: l}
 	c.write("WITH page (ref, time, id) AS MATERIALIZED (")
+	c.found(p, "DESC", limit)
+	c.write(") SELECT page.time, page.id, r.doc FROM page CROSS JOIN ", l.table, " AS r ON r.ref = page.ref")
+	return c.done()
+}
+
+// refsStatement finds up to limit rows of a plan, oldest first: their references,
+// times and ids.
+func refsStatement(l *layout, p plan, limit int) (statement, error) {
+	c := &compiler{layout: l}
+	c.write("WITH page (ref, time, id) AS MATERIALIZED (")
+	c.found(p, "ASC", limit)
+	c.write(") SELECT ref, time, id FROM page")
+	return c.done()
+}
+
+// found writes the SELECT of the first rows of a plan in an order of time.
+func (c *compiler) found(p plan, direction string, limit int) {
 	if p.walk == walkMerge {
 		for i, value := range p.values {
 			if i > 0 {
@@ -29,10 +46,8 @@ func pageStatement(l *layout, p plan, limit int) (statement, error) {
 	} else {
 		c.rows(p, c.references(p))
 	}
-	c.write(" ORDER BY time DESC, id DESC LIMIT ")
+	c.write(" ORDER BY time ", direction, ", id ", direction, " LIMIT ")
 	c.bind(int64(limit))
-	c.write(") SELECT page.time, page.id, r.doc FROM page CROSS JOIN ", l.table, " AS r ON r.ref = page.ref")
-	return c.done()
 }
 
 // countStatement counts the rows of a plan, at most `most` of them.
@@ -139,10 +154,17 @@ func (c *compiler) walked(p plan) {
 	}
 }
 
-// window writes the bounds of time. At most one upper bound is written, the
-// lower of window's end and position, so that the walk starts there.
+// window writes the bounds of time. At most one bound of a side is written, the
+// narrower of window's end and position, so that the walk starts there.
 func (c *compiler) window(w window) {
-	if w.from != math.MinInt64 {
+	switch {
+	case w.past != nil && w.past.Micros >= w.from:
+		c.write(" AND (d.time, d.id) > (")
+		c.bind(w.past.Micros)
+		c.write(", ")
+		c.bind(w.past.ID[:])
+		c.write(")")
+	case w.from != math.MinInt64:
 		c.write(" AND d.time >= ")
 		c.bind(w.from)
 	}

@@ -56,6 +56,26 @@ func (s *statements) get(ctx context.Context, text string) (*sql.Stmt, func(), e
 	return p.stmt, func() { s.release(p) }, nil
 }
 
+// getAll gets several statements: the one of each text is put into its place.
+func (s *statements) getAll(ctx context.Context, places map[string]**sql.Stmt) (func(), error) {
+	var releases []func()
+	release := func() {
+		for _, r := range releases {
+			r()
+		}
+	}
+	for text, into := range places {
+		stmt, done, err := s.get(ctx, text)
+		if err != nil {
+			release()
+			return nil, err
+		}
+		*into = stmt
+		releases = append(releases, done)
+	}
+	return release, nil
+}
+
 // keep puts p into the cache. When someone else was faster, or p is too long, it
 // stays outside and is closed after use.
 func (s *statements) keep(p *prepared) *prepared {

@@ -6,7 +6,8 @@
 // senders of audit records forget what we acknowledged, so a power cut must not.
 //
 // Filters become SQL in compile.go, drive.go decides which index a query walks,
-// page.go writes the statements. All three are pure.
+// page.go writes the statements. All three are pure. erase.go erases in bounded
+// transactions, and reclaim.go gives the space back.
 package sqlite
 
 import (
@@ -46,6 +47,8 @@ type Store struct {
 	readers int
 	read    *statements
 	write   *statements
+	// maxStretch is the constant of this name, but in tests.
+	maxStretch int
 
 	// closing ends with Close, and with it every operation that runs.
 	closing context.Context
@@ -60,6 +63,8 @@ var (
 	_ store.BatchReader    = (*Store)(nil)
 	_ store.Writer         = (*Store)(nil)
 	_ store.PreparedWriter = (*Store)(nil)
+	_ store.Deleter        = (*Store)(nil)
+	_ store.Notebook       = (*Store)(nil)
 )
 
 // Open opens the file, making it or bringing its tables up to date when needed.
@@ -76,7 +81,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, failure(ctx, opOpen, err)
 	}
-	s := &Store{layouts: layouts(), readers: o.Readers, read: newStatements(reader), write: newStatements(writer)}
+	s := &Store{layouts: layouts(), readers: o.Readers, read: newStatements(reader), write: newStatements(writer), maxStretch: maxStretch}
 	s.closing, s.close = context.WithCancel(context.Background())
 	return s, nil
 }
