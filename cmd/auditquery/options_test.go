@@ -49,9 +49,11 @@ func serveCases() map[string]serveCase {
 			role: "all",
 			args: "--log-level=loud --log-format=xml --cluster-name=A_B --store=postgres --metrics-address=8080 --health-address=x " +
 				"--trusted-proxies=here --ingest-address=nowhere --spool-dir= --dead-letter-dir= --ingest-client-clusters=x --ingest-client-orgs=y= " +
-				"--ingest-memory-bytes=1k --spool-segment-bytes=1 --spool-max-bytes=1 --dead-letter-max-bytes=1",
+				"--ingest-memory-bytes=1k --spool-segment-bytes=1 --spool-max-bytes=1 --dead-letter-max-bytes=1 " +
+				"--retention-batch-size=0 --retention-throttle=NaN --retention-max-run=1s",
 			want: []string{
-				"--log-level", "--log-format", "--cluster-name", "--store", "--metrics-address", "--health-address", "--trusted-proxies",
+				"--log-level", "--log-format", "--cluster-name", "--store", "--metrics-address", "--health-address",
+				"--retention-batch-size", "--retention-throttle", "--retention-max-run", "--trusted-proxies",
 				"--ingest-address", "--ingest-tls-cert-file", "--spool-dir", "--dead-letter-dir", "--ingest-client-clusters",
 				"--ingest-client-orgs", "--ingest-memory-bytes", "--spool-segment-bytes", "--spool-max-bytes", "--dead-letter-max-bytes",
 			},

@@ -20,6 +20,7 @@ import (
 	"auditquery.dev/auditquery/internal/query"
 	"auditquery.dev/auditquery/internal/record"
 	"auditquery.dev/auditquery/internal/store"
+	"auditquery.dev/auditquery/internal/store/elasticsearch"
 )
 
 // ingestParts are what a receiver is made of, besides its options.
@@ -84,6 +85,8 @@ func (o *ingestOptions) complete(ctx context.Context, p ingestParts) (*receiver,
 	r.shipper, err = ship.New(ship.Options{
 		Spool: r.spool, Writer: p.store, Letters: letters, Ledger: books, Forget: known.Forget,
 		Searchable: finder(p.store), Registerer: p.registry, Log: p.log.WithName("ship"),
+		// One more than Elasticsearch is given at once gets ready meanwhile.
+		Workers: elasticsearch.DefaultBulkRequests + 1,
 	})
 	if err == nil {
 		err = p.registry.Register(books)

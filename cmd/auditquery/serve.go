@@ -28,10 +28,12 @@ type serveOptions struct {
 	cluster *clusterOptions
 	store   *storeOptions
 	manager *managerOptions
-	// controllers says that the role runs queries and judges tenants.
+	// controllers says that the role runs queries, judges tenants and erases.
 	controllers bool
 	// api is nil for a role that serves no API.
 	api *apiOptions
+	// retention is nil for a role without controllers.
+	retention *retentionOptions
 	// ingest is nil for a role that receives nothing.
 	ingest *ingestOptions
 }
@@ -43,6 +45,9 @@ func newServeOptions(role string) *serveOptions {
 	o := &serveOptions{
 		log: newLogOptions(), cluster: newClusterOptions(), store: newStoreOptions(all), manager: &managerOptions{},
 		controllers: all || role == roleController,
+	}
+	if o.controllers {
+		o.retention = newRetentionOptions()
 	}
 	if all || role == roleAPIServer {
 		o.api = newAPIOptions()
@@ -99,6 +104,9 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	if o.api != nil {
 		o.api.AddFlags(flags)
 	}
+	if o.retention != nil {
+		o.retention.addFlags(flags)
+	}
 	if o.ingest != nil {
 		o.ingest.addFlags(flags)
 	}
@@ -108,6 +116,9 @@ func (o *serveOptions) validate() error {
 	groups := [][]error{o.log.validate(), o.cluster.validate(), o.store.validate(), o.manager.validate()}
 	if o.servesAPI() {
 		groups = append(groups, o.api.Validate())
+	}
+	if o.retention != nil {
+		groups = append(groups, o.retention.validate())
 	}
 	if o.ingest != nil {
 		groups = append(groups, o.ingest.validate())
@@ -162,7 +173,7 @@ func (o *serveOptions) complete(ctx context.Context, log logr.Logger) (*server, 
 }
 
 func (o *serveOptions) assemble(ctx context.Context, s *server, config *rest.Config) error {
-	records, err := store.Measure(s.store, ctrlmetrics.Registry)
+	records, err := store.MeasureStore(s.store, ctrlmetrics.Registry)
 	if err != nil {
 		return fmt.Errorf("set up the store's metrics: %w", err)
 	}
@@ -195,6 +206,9 @@ func (o *serveOptions) assemble(ctx context.Context, s *server, config *rest.Con
 	reader := sliced.NewReader(records)
 	if o.controllers {
 		if err := setupControllers(s.manager, reader, cursors, directory); err != nil {
+			return err
+		}
+		if err := o.retention.setup(s.manager, records, o.cluster.name); err != nil {
 			return err
 		}
 	}

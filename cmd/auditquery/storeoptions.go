@@ -105,7 +105,7 @@ func (o *storeOptions) validateElasticsearch() []error {
 
 // recordStore is what both backends can do.
 type recordStore interface {
-	store.ReadWriter
+	store.Store
 	io.Closer
 }
 

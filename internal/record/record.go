@@ -30,6 +30,8 @@ const (
 	SourceKubernetes = "Kubernetes"
 	SourceBulk       = "Bulk"
 	SourceImport     = "Import"
+	// SourceAuditQuery: we wrote it ourselves, of what we did.
+	SourceAuditQuery = "AuditQuery"
 )
 
 // Record is an *Audit or an *AuthAudit.
