@@ -104,7 +104,8 @@ type AuthAuditRow struct {
 	// +optional
 	UserAgent string `json:"userAgent,omitempty"`
 
-	// SourceType is how the record came in: `Kubernetes`, `Bulk` or `Import`.
+	// SourceType is how the record came in: `Kubernetes`, `Bulk` or `Import`;
+	// `AuditQuery` for what the server says of itself.
 	// +optional
 	SourceType string `json:"sourceType,omitempty"`
 

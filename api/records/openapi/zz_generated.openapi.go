@@ -269,7 +269,7 @@ func schema_auditquery_api_records_v1alpha1_Audit(ref common.ReferenceCallback) 
 					},
 					"sourceType": {
 						SchemaProps: spec.SchemaProps{
-							Description: "SourceType is how the record came in: `Kubernetes`, `Bulk` or `Import`.",
+							Description: "SourceType is how the record came in: `Kubernetes`, `Bulk` or `Import`; `AuditQuery` for what the server says of itself.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -620,7 +620,7 @@ func schema_auditquery_api_records_v1alpha1_AuthAudit(ref common.ReferenceCallba
 					},
 					"sourceType": {
 						SchemaProps: spec.SchemaProps{
-							Description: "SourceType is how the record came in: `Kubernetes`, `Bulk` or `Import`.",
+							Description: "SourceType is how the record came in: `Kubernetes`, `Bulk` or `Import`; `AuditQuery` for what the server says of itself.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
