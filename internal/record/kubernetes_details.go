@@ -54,8 +54,8 @@ func (e eventReader) writeDetails() (details []byte, canonical bool) {
 	if e.options.StoreBodies {
 		e.bodies(&d)
 	}
-	details = append(d.out, '}')
-	return details, !d.foreign && len(details) <= MaxDetailsBytes
+	d.out = append(d.out, '}')
+	return d.out, !d.foreign && len(d.out) <= MaxDetailsBytes
 }
 
 func (e eventReader) bodies(d *detailsWriter) {
