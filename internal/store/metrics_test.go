@@ -2,6 +2,8 @@ package store_test
 
 import (
 	"context"
+	"errors"
+	"io"
 	"strings"
 	"testing"
 
@@ -95,4 +97,108 @@ func observed(t *testing.T, registry *prometheus.Registry, operation, result str
 		}
 	}
 	return 0
+}
+
+// scriptedStore is a store that erases, and answers with what it was given.
+type scriptedStore struct {
+	scripted
+	store.Notebook
+	batches []error
+}
+
+func (s *scriptedStore) Stretches(context.Context, record.Kind) ([]store.Stretch, error) {
+	return nil, s.err
+}
+
+func (s *scriptedStore) EraseStretch(context.Context, record.Kind, string, query.Filter) (store.Erased, error) {
+	return store.Erased{Records: 7}, s.err
+}
+
+func (s *scriptedStore) FinishErasing(context.Context) error { return s.err }
+
+func (s *scriptedStore) Reclaim(context.Context) error { return s.err }
+
+func (s *scriptedStore) Erase(context.Context, query.Query) (store.Erasure, error) { return s, s.err }
+
+func (s *scriptedStore) Next(context.Context, int) (int, error) {
+	err := s.batches[0]
+	s.batches = s.batches[1:]
+	return 5, err
+}
+
+func (s *scriptedStore) Close(context.Context) error { return nil }
+
+func TestMeasureStoreTimesErasing(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	backend := &scriptedStore{batches: []error{nil, &store.Error{Reason: store.Timeout}, io.EOF}}
+	s, err := store.MeasureStore(backend, registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	erasure, err := s.Erase(t.Context(), query.Query{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if erased, _ := erasure.Next(t.Context(), 10); erased != 5 {
+			t.Errorf("%d erased records passed through, want 5", erased)
+		}
+	}
+	backend.err = store.ErrSurvivors
+	if _, err := s.EraseStretch(t.Context(), record.KindAudit, "", nil); !errors.Is(err, store.ErrSurvivors) {
+		t.Errorf("the error %v did not pass through", err)
+	}
+	backend.err = &store.Error{Reason: store.Unavailable}
+	if erasure, err := s.Erase(t.Context(), query.Query{}); err == nil || erasure != nil {
+		t.Errorf("an erasure that failed is %v, %v", erasure, err)
+	}
+	_, _ = s.Stretches(t.Context(), record.KindAudit)
+	_, _ = s.List(t.Context(), query.Query{})
+	for labels, want := range map[[2]string]uint64{
+		{"erase", "ok"}: 1, {"erase", "unavailable"}: 1, {"erase_batch", "ok"}: 1, {"erase_batch", "timeout"}: 1,
+		{"erase_batch", "unknown"}: 0, {"erase_stretch", "survivors"}: 1, {"stretches", "unavailable"}: 1, {"list", "unavailable"}: 1,
+	} {
+		if got := observed(t, registry, labels[0], labels[1]); got != want {
+			t.Errorf("%d durations of %s with result %s, want %d", got, labels[0], labels[1], want)
+		}
+	}
+	if _, err := store.MeasureStore(backend, registry); err == nil {
+		t.Error("a second store took the same names")
+	}
+}
+
+func TestErasableWritesValuesAsStoresDo(t *testing.T) {
+	long := strings.Repeat("x", 9_000)
+	schema := record.NewSchema(record.KindAudit)
+	many := query.Or{}
+	for range query.MaxNodes + 1 {
+		many = append(many, query.Equal{Field: "user_id", Value: "alice"})
+	}
+	q := query.Query{Kind: record.KindAudit, Scope: query.All(), Filter: query.And{query.Equal{Field: "user_id", Value: long}, many}, Limit: -3}
+	got, err := store.Erasable("erase", q, schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if value := got.Filter.(query.And)[0].(query.Equal).Value; value != long[:record.MaxKeywordBytes] {
+		t.Errorf("a value of %d bytes is not cut", len(value))
+	}
+	if got.Scope.Restrict != nil || got.Scope.Name != query.AllScope {
+		t.Errorf("the scope is %v", got.Scope)
+	}
+	for name, change := range map[string]func(*query.Query){
+		"another scope":    func(q *query.Query) { q.Scope = query.Scope{Name: "namespace/a", Restrict: query.Or{}} },
+		"an unknown field": func(q *query.Query) { q.Filter = query.Equal{Field: "nope", Value: "x"} },
+		"a filter of none": func(q *query.Query) { q.Filter = query.And{nil} },
+		"another kind":     func(q *query.Query) { q.Kind = record.KindAuthAudit },
+	} {
+		asked := q
+		change(&asked)
+		if _, err := store.Erasable("erase", asked, schema); !store.IsInvalid(err) {
+			t.Errorf("%s: %v, want Invalid", name, err)
+		}
+	}
+	all, err := store.Erasable("erase", query.Query{Kind: record.KindAudit, Scope: query.All()}, schema)
+	if err != nil || all.Filter != nil {
+		t.Errorf("no filter became %v, %v", all.Filter, err)
+	}
 }

@@ -227,31 +227,25 @@ func (e *wholeErasure) look(ctx context.Context) (store.Erased, error) {
 	if err := e.refresh(ctx, []string{e.entry.Index}); err != nil {
 		return store.Erased{}, err
 	}
-	survivors, err := e.count(ctx, e.survives)
+	survivors, err := e.count(ctx, e.survives, 1)
 	if err != nil {
 		return store.Erased{}, err
 	}
-	if survivors > 0 {
+	if survivors.Records > 0 || !survivors.Exact {
 		return store.Erased{}, store.ErrSurvivors
 	}
-	records, err := e.count(ctx, everything{})
+	all, err := e.count(ctx, everything{}, 0)
 	if err != nil {
 		return store.Erased{}, err
 	}
 	bytes, err := e.bytesOf(ctx, e.entry.Index)
-	return store.Erased{Records: records, Bytes: bytes[e.entry.Index]}, err
+	return store.Erased{Records: all.Records, Bytes: bytes[e.entry.Index]}, err
 }
 
-func (e *wholeErasure) count(ctx context.Context, conditions clause) (int64, error) {
+func (e *wholeErasure) count(ctx context.Context, conditions clause, atMost int) (store.Count, error) {
 	a, err := e.ask(ctx, search{target: target{expression: []string{e.entry.Index}, shards: e.shards},
-		body: appendSearch(nil, conditions, nil, 0, totals(0))})
-	if err != nil {
-		return 0, err
-	}
-	if !a.totalExact {
-		return 0, fmt.Errorf("%w: a count is not exact", errMalformed)
-	}
-	return a.total, nil
+		body: appendSearch(nil, conditions, nil, 0, totals(atMost))})
+	return store.Count{Records: a.total, Exact: a.totalExact}, err
 }
 
 // decide takes the index out of those that must be there, unless the erasure was

@@ -27,10 +27,18 @@ type tapped struct {
 	count   atomic.Int64
 	before  func(number int64) error
 	after   func(number int64) error
+	// cutAt is how the path of the first request ends that is not sent any
+	// more, nor is any behind it.
+	cutAt string
+	cut   atomic.Bool
 }
 
 func (t *tapped) RoundTrip(r *http.Request) (*http.Response, error) {
 	number := t.count.Add(1)
+	if t.cut.Load() || (t.cutAt != "" && strings.HasSuffix(r.URL.Path, t.cutAt)) {
+		t.cut.Store(true)
+		return nil, errDead
+	}
 	if t.before != nil {
 		if err := t.before(number); err != nil {
 			return nil, err
@@ -190,18 +198,30 @@ func eraseEvery(t *testing.T, s *Store, q query.Query) (int, error) {
 // requests, lets another process take over, and stores a record that is to be
 // kept. Whatever the eraser does when it goes on, the record stays.
 func TestAnEraserIsStoppedAndGoesOnLater(t *testing.T) {
-	takeovers := map[string]func(t *testing.T, p *place, other *Store){
-		"another undoes it": func(t *testing.T, _ *place, other *Store) {
+	takeovers := map[string]func(t *testing.T, p *place, other *Store, kept record.Record){
+		"another undoes it": func(t *testing.T, _ *place, other *Store, kept record.Record) {
 			if err := other.FinishErasing(t.Context()); err != nil {
 				t.Fatal(err)
 			}
+			appendEventually(t, other, kept)
 		},
-		"another erases the index": func(t *testing.T, p *place, other *Store) {
+		"another erases the index": func(t *testing.T, p *place, other *Store, kept record.Record) {
 			_, err := other.EraseStretch(t.Context(), record.KindAudit, p.september(), nil)
 			if err != nil && !store.IsNotFound(err) {
 				t.Fatal(err)
 			}
 			if err := other.FinishErasing(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			appendEventually(t, other, kept)
+		},
+		"another undoes it, and dies when it has begun itself": func(t *testing.T, p *place, other *Store, kept record.Record) {
+			if err := other.FinishErasing(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			appendEventually(t, other, kept)
+			_, err := p.openTapped(&tapped{cutAt: "/_block/write"}).EraseStretch(t.Context(), record.KindAudit, p.september(), nil)
+			if !store.IsUnavailable(err) {
 				t.Fatal(err)
 			}
 		},
@@ -218,8 +238,7 @@ func TestAnEraserIsStoppedAndGoesOnLater(t *testing.T) {
 				tap := &tapped{before: func(number int64) error {
 					if number == stops {
 						reached = true
-						takeOver(t, p, other)
-						appendEventually(t, other, kept)
+						takeOver(t, p, other, kept)
 					}
 					return nil
 				}}
@@ -237,6 +256,7 @@ func TestAnEraserIsStoppedAndGoesOnLater(t *testing.T) {
 				}
 				appendEventually(t, other, inSeptember(n)) // no block was left behind
 			}
+			p.mustHaveNoToken()
 		})
 	}
 }
@@ -280,8 +300,13 @@ func TestReadersNeverNoticeAnErasure(t *testing.T) {
 	if found := p.do(http.MethodGet, "/"+p.prefix+"-*/_settings/index.uuid", ""); strings.Contains(found, "-audit-") {
 		t.Errorf("there is an index left: %s", found)
 	}
+	p.mustHaveNoToken()
+}
+
+func (p *place) mustHaveNoToken() {
+	p.t.Helper()
 	if found := p.do(http.MethodGet, "/"+p.prefix+"-state/_alias", ""); strings.Contains(found, "erasing") {
-		t.Errorf("there is a token left: %s", found)
+		p.t.Errorf("there is a token left: %s", found)
 	}
 }
 

@@ -18,11 +18,12 @@ const (
 	// closeTimeout bounds the closing of a point in time.
 	closeTimeout = 5 * time.Second
 	// leastStep is the shortest time that a page looks at.
-	leastStep = time.Millisecond
+	leastStep = time.Second
 	// longestStep is more than any index covers.
 	longestStep = 32 * 24 * time.Hour
-	// fastestStep bounds how much longer the next page looks than the last.
-	fastestStep = 4
+	// fasterStep bounds how much longer the next page looks than one that was
+	// not full, fastestStep how much longer than one that was empty.
+	fasterStep, fastestStep = 4.0, 16.0
 )
 
 // point is an open point in time. Its pages are of a part of the window that
@@ -56,9 +57,12 @@ func (p *point) advance(slice span, found *foundHits, size int) {
 		p.after = found.after
 	}
 	if len(found.hits) < size {
+		factor := fastestStep
+		if len(found.hits) > 0 {
+			factor = min(float64(size)/float64(len(found.hits)), fasterStep)
+		}
 		p.at = slice.to
-		factor := min(float64(size)/float64(len(found.hits)+1), fastestStep)
-		p.step = min(time.Duration(float64(p.step)*max(factor, 1)), longestStep)
+		p.step = min(time.Duration(float64(p.step)*factor), longestStep)
 		return
 	}
 	p.step = aLittleMore(found.last.Sub(p.at))

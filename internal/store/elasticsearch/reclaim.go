@@ -20,11 +20,10 @@ const (
 // Reclaim merges the indices that are over and have many deleted records, one
 // at a time.
 func (s *Store) Reclaim(ctx context.Context) error {
-	err := s.reclaim(ctx)
-	if ctx.Err() != nil {
-		return nil
+	if err := s.reclaim(ctx); err != nil && ctx.Err() == nil {
+		return explain("reclaim space", err)
 	}
-	return explain("reclaim space", err)
+	return nil
 }
 
 func (s *Store) reclaim(ctx context.Context) error {

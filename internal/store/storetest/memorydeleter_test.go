@@ -139,7 +139,9 @@ func (m *memoryDeleter) EraseStretch(ctx context.Context, kind record.Kind, name
 		return store.Erased{}, store.ErrSurvivors
 	}
 	if m.fault.racy {
-		time.Sleep(10 * time.Millisecond) // the fault itself
+		moment, cancel := context.WithTimeout(ctx, 10*time.Millisecond) // in which records arrive
+		defer cancel()
+		<-moment.Done()
 	}
 	return store.Erased{Records: int64(m.held.erase(all))}, nil
 }
