@@ -198,6 +198,15 @@ func (e *Eraser) Run(ctx context.Context, policies ...string) (Report, error) {
 	return r.report(), errors.Join(err, r.release(ctx))
 }
 
+// Recover clears up what a process that died left half done, and erases nothing: until
+// then late records of a stretch that it was erasing are not taken. The error is as
+// that of Run.
+func (e *Eraser) Recover(ctx context.Context) error {
+	r := newRun(e, nil)
+	err := r.begin(ctx)
+	return errors.Join(err, r.release(ctx))
+}
+
 // report is a copy of what the run did so far.
 func (r *run) report() Report {
 	out := Report{

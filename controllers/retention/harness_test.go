@@ -124,6 +124,13 @@ func (s *watchedStore) WriteNote(ctx context.Context, name string, data []byte, 
 	return s.Store.WriteNote(ctx, name, data, version)
 }
 
+func (s *watchedStore) FinishErasing(ctx context.Context) error {
+	if err := s.called(ctx, "finish"); err != nil {
+		return err
+	}
+	return s.Store.FinishErasing(ctx)
+}
+
 func (s *watchedStore) Reclaim(ctx context.Context) error {
 	if err := s.called(ctx, "reclaim"); err != nil {
 		return err

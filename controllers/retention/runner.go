@@ -64,17 +64,38 @@ func newRunner(eraser *Eraser, clock clock.PassiveClock, log logr.Logger, done f
 // NeedLeaderElection makes the manager start the runner on the leader only.
 func (r *runner) NeedLeaderElection() bool { return true }
 
-// Start runs until ctx is done. A run under way then ends within a batch.
+// Start runs until ctx is done. A run under way then ends within a batch. First of all
+// it clears up what its predecessor left.
 func (r *runner) Start(ctx context.Context) error {
+	recovery := time.NewTimer(0)
+	defer recovery.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-recovery.C:
+			if wait, ok := r.recover(ctx); !ok {
+				recovery.Reset(wait)
+			}
 		case names := <-r.orders:
 			r.run(ctx, names)
 			r.done()
 		}
 	}
+}
+
+// recover returns when to try again, or true.
+func (r *runner) recover(ctx context.Context) (time.Duration, bool) {
+	err := r.eraser.Recover(ctx)
+	var held *LeaseHeldError
+	switch {
+	case err == nil || ctx.Err() != nil:
+		return 0, true
+	case errors.As(err, &held):
+		return max(held.RetryAfter, time.Second), false
+	}
+	r.log.Info("what an earlier run left could not be cleared up yet", "error", err.Error())
+	return firstRetry, false
 }
 
 // order has the policies run, unless a run is under way; then its end wakes the

@@ -51,6 +51,26 @@ func TestWhenAPolicyRunsAgain(t *testing.T) {
 	}
 }
 
+func TestARunnerClearsUpBeforeAnyOrder(t *testing.T) {
+	b := newBench(t)
+	cleared := make(chan struct{}, 1)
+	b.store.watch(func(call string) error {
+		if call == "finish" {
+			close(cleared)
+		}
+		return nil
+	})
+	r := newRunner(b.eraser(t), b.clock, logr.Discard(), func() {})
+	ctx, cancel := context.WithCancel(t.Context())
+	stopped := make(chan error, 1)
+	go func() { stopped <- r.Start(ctx) }()
+	<-cleared
+	cancel()
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestARunnerTakesOneOrderAtATime(t *testing.T) {
 	b := newBench(t, policy("default"))
 	spread(t, b)
