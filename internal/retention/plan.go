@@ -32,9 +32,12 @@ type Plan struct {
 type Step struct {
 	// Policy is the one whose keep or maxKeep decides. A whole stretch names the
 	// one that kept its records longest.
-	Policy  string
-	Kind    record.Kind
-	Stretch string
+	Policy string
+	// Policies are all that decide about records of the step, sorted: more than
+	// Policy for a whole stretch whose orgs have policies of their own.
+	Policies []string
+	Kind     record.Kind
+	Stretch  string
 	// From is inclusive, Until exclusive and never after the moment before which
 	// records are due. A zero From is open.
 	From, Until time.Time

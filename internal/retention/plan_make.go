@@ -108,7 +108,9 @@ func (p *planner) whole(stretch Stretch) (Step, bool) {
 		classes = []int{p.fates.latest()}
 	}
 	longest := classes[0]
+	var policies []string
 	for _, class := range classes {
+		policies = append(policies, p.fates.classes[class].policy)
 		fate, most := p.fates.classes[class], p.fates.classes[longest]
 		if fate.before.Before(most.before) || (fate.before.Equal(most.before) && fate.policy < most.policy) {
 			longest = class
@@ -118,7 +120,7 @@ func (p *planner) whole(stretch Stretch) (Step, bool) {
 		return Step{}, false
 	}
 	step := Step{
-		Policy: p.fates.classes[longest].policy, Kind: stretch.Kind, Stretch: stretch.Name,
+		Policy: p.fates.classes[longest].policy, Policies: sorted(policies), Kind: stretch.Kind, Stretch: stretch.Name,
 		From: stretch.From, Until: stretch.To, Whole: true, Exact: true,
 	}
 	for _, stock := range stretch.Orgs {
@@ -156,7 +158,7 @@ func (p *planner) parts(steps []Step, stretch Stretch, class int, of stage) []St
 		return steps
 	}
 	part := Step{
-		Policy: of.policy, Kind: stretch.Kind, Stretch: stretch.Name, From: from, Until: until, Due: of.due,
+		Policy: of.policy, Policies: []string{of.policy}, Kind: stretch.Kind, Stretch: stretch.Name, From: from, Until: until, Due: of.due,
 	}
 	if named := len(p.fates.named); class == others && named <= min(maxExceptOrgs, len(p.reached)) {
 		step := part.taking(stretch.Orgs, p.reached)

@@ -38,6 +38,9 @@ func step(month string, modify ...func(*retention.Step)) retention.Step {
 	for _, m := range modify {
 		m(&s)
 	}
+	if s.Policies == nil {
+		s.Policies = []string{s.Policy}
+	}
 	return s
 }
 
@@ -99,7 +102,9 @@ func TestSteps(t *testing.T) {
 		"a whole stretch names the policy that kept it longest": {
 			[]retention.Policy{policy("all", keep("30d")), policy("acme", orgs("acme"))}, nil,
 			[]retention.Stretch{stretch("2025-10", "acme", "globex")},
-			[]retention.Step{step("2025-10", func(s *retention.Step) { s.Policy, s.Orgs, s.Records = "acme", nil, 200 })}, nil,
+			[]retention.Step{step("2025-10", func(s *retention.Step) {
+				s.Policy, s.Policies, s.Orgs, s.Records = "acme", []string{"acme", "all"}, nil, 200
+			})}, nil,
 		},
 		"parts are for one policy each": {
 			[]retention.Policy{policy("all", keep("30d")), policy("acme", orgs("acme"))},
@@ -131,7 +136,7 @@ func TestSteps(t *testing.T) {
 		"a stretch of which an end is not known never goes as a whole": {
 			[]retention.Policy{all}, nil, []retention.Stretch{{Kind: record.KindAudit, Name: "old", Orgs: []retention.Stock{stock("acme", "2025-10")}}},
 			[]retention.Step{{
-				Policy: "all", Kind: record.KindAudit, Stretch: "old", Until: moment("2025-11-24T12:00:00Z"), Except: true, Records: 100, Exact: true,
+				Policy: "all", Policies: []string{"all"}, Kind: record.KindAudit, Stretch: "old", Until: moment("2025-11-24T12:00:00Z"), Except: true, Records: 100, Exact: true,
 			}}, nil,
 		},
 		"a policy in dry-run shows what it would erase": {
