@@ -70,7 +70,7 @@ lint: $(GOLANGCI_LINT) ## Run the linters.
 	$(GOLANGCI_LINT) run ./...
 
 .PHONY: bench
-bench: build controlplane elasticsearch ## Measure what everything costs; takes some 25 minutes.
+bench: build controlplane elasticsearch ## Measure what everything costs; takes some 30 minutes.
 	$(GO) run ./test/bench
 
 ##@ Change

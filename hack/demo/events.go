@@ -88,8 +88,12 @@ func (d *demo) importSample(ctx context.Context) error {
 	if err := errors.Join(builders.WriteSample(sample, time.Now()), sample.Close()); err != nil {
 		return err
 	}
+	return d.importFile(ctx, sample.Name())
+}
+
+func (d *demo) importFile(ctx context.Context, path string) error {
 	command := exec.CommandContext(ctx, d.source("bin", "auditquery"),
-		append([]string{"import", "--cluster-name=" + clusterName, sample.Name()}, d.stage.StoreArgs()...)...)
+		append([]string{"import", "--cluster-name=" + clusterName, path}, d.stage.StoreArgs()...)...)
 	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
 	output, err := command.CombinedOutput()
 	if err != nil {

@@ -1,7 +1,7 @@
 // Command demo shows the main job on real components: a Kubernetes control
 // plane whose audit events come to our receiver, the server on the store that
-// STORE names, things that happen in the cluster, and the AuditQuery objects
-// that find them.
+// STORE names, things that happen in the cluster, the AuditQuery objects that find
+// them, and what a retention policy would erase of an archive.
 //
 // It keeps everything that it makes under .demo, runs until Ctrl-C (or, with
 // ONCE=1, until the show is over), and leaves no process behind.
@@ -43,6 +43,7 @@ func run(ctx context.Context) (err error) {
 		{"register its API in the cluster", d.register},
 		{"make things happen in the cluster", d.makeThingsHappen},
 		{"import application audits and logins", d.importSample},
+		{"import an archive of old records", d.importArchive},
 		{"wait for the audit events to arrive", d.awaitEvents},
 		{"ask the samples of config/samples", d.applySamples},
 		{"make a token for an auditor", d.makeToken},

@@ -107,18 +107,25 @@ func (d *demo) show(ctx context.Context) error {
 		{"get", "audits", "-A", "--field-selector", "action=delete,actorType=Human,from=now-1hour"},
 		{"get", "authaudits", "-A", "--field-selector", "result=Denied,from=now-1hour"},
 	} {
-		out, err := d.kubectl(ctx, view...)
-		if err != nil {
-			return err
-		}
-		if err := d.print("kubectl "+shown(view), out); err != nil {
+		if err := d.showView(ctx, view...); err != nil {
 			return err
 		}
 	}
-	if err := d.showREST(ctx); err != nil {
+	for _, part := range []func(context.Context) error{d.showREST, d.showIngest, d.showRetention} {
+		if err := part(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// showView shows a kubectl command and what it prints.
+func (d *demo) showView(ctx context.Context, args ...string) error {
+	out, err := d.kubectl(ctx, args...)
+	if err != nil {
 		return err
 	}
-	return d.showIngest(ctx)
+	return d.print("kubectl "+shown(args), out)
 }
 
 // showREST asks the original API as its clients do: with a bearer token, at the

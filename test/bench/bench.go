@@ -43,6 +43,8 @@ type bench struct {
 	// kubernetes and elasticsearch are their versions, once there were any.
 	kubernetes    string
 	elasticsearch string
+	// snapshots is where Elasticsearch may write copies of indices.
+	snapshots string
 	// notes are what was found about the machine's and the stores' state.
 	notes []string
 }
@@ -77,6 +79,7 @@ func (b *bench) close() error {
 	if b.cluster != nil {
 		failures = append(failures, b.cluster.Stop())
 	}
+	failures = append(failures, b.removeSnapshots())
 	if b.temporary && b.dir != "" {
 		failures = append(failures, os.RemoveAll(b.dir))
 	}
@@ -98,11 +101,17 @@ func (b *bench) startElasticsearch(ctx context.Context) error {
 		return nil
 	}
 	b.progress.step("starting Elasticsearch, one node, heap of %s", elasticHeap)
-	var err error
+	snapshots, err := b.snapshotDir()
+	if err != nil {
+		return err
+	}
 	b.cluster, err = elastic.Start(ctx, elastic.Options{
 		Heap: elasticHeap,
-		// Whatever disk this machine has left is enough.
-		Settings: map[string]any{"cluster.routing.allocation.disk.threshold_enabled": false},
+		Settings: map[string]any{
+			// Whatever disk this machine has left is enough.
+			"cluster.routing.allocation.disk.threshold_enabled": false,
+			"path.repo": snapshots, "indices.recovery.max_bytes_per_sec": "0b",
+		},
 	})
 	if err == nil {
 		b.elasticsearch = b.elasticsearchVersion(ctx)

@@ -61,11 +61,16 @@ func (b *bench) makeSQLite(ctx context.Context, path string) (err error) {
 }
 
 // appendAll writes all records.
-func (b *bench) appendAll(parent context.Context, what string, writers int, to store.Writer) error {
+func (b *bench) appendAll(ctx context.Context, what string, writers int, to store.Writer) error {
+	return b.appendGenerated(ctx, what, writers, to, newGenerator(b.settings.records, 0))
+}
+
+// appendGenerated writes all records of a generator.
+func (b *bench) appendGenerated(parent context.Context, what string, writers int, to store.Writer, g *generator) error {
 	began := time.Now()
 	group, ctx := errgroup.WithContext(parent)
 	group.SetLimit(writers)
-	for g := newGenerator(b.settings.records, 0); ctx.Err() == nil; {
+	for ctx.Err() == nil {
 		batch := g.batch(loadBatch)
 		if len(batch) == 0 {
 			break

@@ -1,12 +1,12 @@
-// Command bench measures what the stores, intake, the API server and the controller
-// cost, beside the least that could be paid for the same and beside what a person
+// Command bench measures what the stores, intake, retention, the API server and the
+// controller cost, beside the least that could be paid for the same and beside what a person
 // would write.
 //
 // Every figure but a few is a ratio whose two sides were measured in turn in one
 // run, so that it says something on any machine. It ends with exit status 1 if a figure
 // is over its bound.
 //
-//	go run ./test/bench                          all parts, some 20 minutes
+//	go run ./test/bench                          all parts, some 25 minutes
 //	go run ./test/bench -only=sqlite -records=100000
 //	go run ./test/bench -markdown docs/benchmarks.md
 package main

@@ -84,10 +84,18 @@ func (r *recorder) take(request *http.Request) (*sent, error) {
 	return &kept, nil
 }
 
-// answerBulk says of each pair of lines that its record was created.
+// answerBulk says of each pair of lines that its record was created, or of each line
+// that its record was deleted.
 func answerBulk(w http.ResponseWriter, body []byte) {
-	const created = `{"create":{"status":201}}`
-	items := slices.Repeat([]string{created}, bytes.Count(body, []byte("\n"))/2)
+	const (
+		created = `{"create":{"status":201}}`
+		deleted = `{"delete":{"status":200}}`
+	)
+	lines := bytes.Count(body, []byte("\n"))
+	items := slices.Repeat([]string{created}, lines/2)
+	if bytes.HasPrefix(body, []byte(`{"delete"`)) {
+		items = slices.Repeat([]string{deleted}, lines)
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Elastic-Product", "Elasticsearch")
 	// A store that gets less than this fails by itself.

@@ -29,6 +29,7 @@ func parts() []part {
 		{"lists", listsOfElasticsearch, true},
 		{"aggregated", throughKubeAPIServer, true},
 		{"load", underLoad, true},
+		{"retention", erasing, false},
 		// Before the many namespaces of the next part: to know them takes memory.
 		{"idle", idle, false},
 		{"tenants", tenantsOfElasticsearch, true},
