@@ -42,7 +42,8 @@ type Deleter interface {
 	// not list is NotFound, one that is not over yet may be Invalid.
 	//
 	// After any other error it may have been erased or not: whole, or not at
-	// all. FinishErasing and Stretches tell.
+	// all. FinishErasing and Stretches tell. Erased is then not zero if it is
+	// known to be gone.
 	EraseStretch(ctx context.Context, kind record.Kind, name string, doomed query.Filter) (Erased, error)
 	// FinishErasing clears up what a process that died had begun: a stretch
 	// that was not erased yet is as it was before, with all of its records.
@@ -120,11 +121,12 @@ type Erased struct{ Records, Bytes int64 }
 // Notebook keeps small documents beside the records. A note is replaced only by
 // who read its last version, whichever process that is.
 type Notebook interface {
-	// ReadNote returns a note as it is now, the zero Note if there is none. A
-	// store that lost what it held is a Conflict, never an empty note.
+	// ReadNote returns a note as it is now, the zero Note if there never was
+	// one. A note that was written and is lost, or a store that lost what it
+	// held, is a Conflict, never an empty note.
 	ReadNote(ctx context.Context, name string) (Note, error)
 	// WriteNote replaces the version that was read, "" for none, and returns
-	// the new one; Conflict if another is there. At most MaxNoteBytes; a name
+	// the new one; Conflict if another is there, or the note is lost. At most MaxNoteBytes; a name
 	// is 1 to MaxNoteName lower-case letters, digits and -; else Invalid.
 	// After another error it may have been written or not: read it again.
 	WriteNote(ctx context.Context, name string, data []byte, version string) (newVersion string, err error)

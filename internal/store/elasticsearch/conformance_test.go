@@ -2,6 +2,7 @@ package elasticsearch
 
 import (
 	"context"
+	"net/http"
 	"testing"
 
 	"auditquery.dev/auditquery/internal/store/storetest"
@@ -18,6 +19,10 @@ func TestErasingConformance(t *testing.T) {
 func newDeleterBackend(t *testing.T) storetest.DeleterBackend {
 	p := newPlace(t)
 	b := storetest.DeleterBackend{Store: p.open(), Refresh: p.refresh}
+	b.LoseNote = func(ctx context.Context, name string) error {
+		_, err := p.cluster.Do(ctx, http.MethodDelete, "/"+p.prefix+"-state/_doc/"+notePrefix+name, nil)
+		return err
+	}
 	b.Reopen = func(context.Context) (storetest.DeleterStore, error) { return p.open(), nil }
 	if nodes := p.cluster.Nodes(); len(nodes) > 0 {
 		b.Stop = func(context.Context) error {

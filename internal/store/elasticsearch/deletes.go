@@ -68,8 +68,8 @@ func (s *Store) deleteIDs(ctx context.Context, index string, ids []record.ID) (i
 // moment later, with why they were not now.
 func (s *Store) deleteOnce(ctx context.Context, index string, ids []record.ID) (int, []record.ID, error, error) {
 	body := appendDeletes(make([]byte, 0, len(ids)*deleteLine), ids)
-	answered, err := s.client.do(ctx, call{limit: smallAnswer, hint: len(ids) * len(deletedItem), build: func() esapi.Request {
-		return esapi.BulkRequest{Index: index, Body: bytes.NewReader(body), Header: ndjson(),
+	answered, err := s.erase(ctx, call{limit: smallAnswer, hint: len(ids) * len(deletedItem), build: func() esapi.Request {
+		return esapi.BulkRequest{Index: index, Body: bytes.NewReader(body), Header: s.mark(ndjson()), Timeout: s.client.patience(ctx),
 			FilterPath: []string{"errors", "items.delete.status", "items.delete.error.type", "items.delete.error.index"}}
 	}})
 	if err != nil {

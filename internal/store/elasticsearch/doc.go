@@ -66,6 +66,21 @@
 // is still there: the decision may be old. While it is decided readers find it by
 // the wildcards alone: its records are in their answers or not, and both is right.
 //
+// # What goes on when nobody waits for it
+//
+// Elasticsearch does not stop a bulk, or a change of aliases, when its client goes
+// away. So a call that erases ends when two thirds of its caller's time are over,
+// and its requests carry that time as their own timeouts. A request whose outcome
+// is not known is looked for among Elasticsearch's tasks, by the X-Opaque-Id of
+// all that erase: nothing more is erased until it has ended (see settle), and
+// FinishErasing looks for those of other processes.
+//
+// # Notes
+//
+// A note is a document beside the state, which names each note that anybody may
+// rely on: it is entered before its first write is acknowledged, or before it is
+// first read. So one that is lost is not taken for one that never was.
+//
 // # What is not noticed
 //
 // An index that came into being and was deleted from outside within

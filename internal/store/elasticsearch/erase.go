@@ -53,6 +53,9 @@ func (s *Store) Erase(ctx context.Context, q query.Query) (store.Erasure, error)
 	if _, err := s.conditions(q); err != nil {
 		return nil, explainQuery("erase", q.Kind, err)
 	}
+	if err := s.settle(ctx); err != nil {
+		return nil, explain(op, err)
+	}
 	e := &erasure{Store: s, op: op, query: q}
 	if e.groups, err = s.groupsIn(ctx, q); err != nil {
 		return nil, explain(op, err)
@@ -115,6 +118,11 @@ func (e *erasure) Next(ctx context.Context, limit int) (int, error) {
 	if limit < 1 || limit > store.MaxErasureBatch {
 		return 0, &store.Error{Reason: store.Invalid, Op: e.op,
 			Message: fmt.Sprintf("a batch of %d records is not between 1 and %d", limit, store.MaxErasureBatch)}
+	}
+	ctx, cancel := withMargin(ctx)
+	defer cancel()
+	if err := e.settle(ctx); err != nil {
+		return 0, explain(e.op, err)
 	}
 	hits, err := e.take(ctx, limit)
 	if errors.Is(err, io.EOF) {

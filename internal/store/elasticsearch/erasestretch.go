@@ -26,12 +26,14 @@ const (
 // EraseStretch deletes an index, see the package's comment.
 func (s *Store) EraseStretch(ctx context.Context, kind record.Kind, name string, doomed query.Filter) (store.Erased, error) {
 	const op = "erase a stretch of"
+	ctx, cancel := withMargin(ctx)
+	defer cancel()
 	erased, err := s.eraseStretch(ctx, kind, name, doomed)
 	switch {
 	case errors.Is(err, store.ErrSurvivors):
 		return store.Erased{}, store.ErrSurvivors
 	case err != nil:
-		return store.Erased{}, explainQuery(op, kind, err)
+		return erased, explainQuery(op, kind, err)
 	}
 	return erased, nil
 }
@@ -39,6 +41,9 @@ func (s *Store) EraseStretch(ctx context.Context, kind record.Kind, name string,
 func (s *Store) eraseStretch(ctx context.Context, kind record.Kind, name string, doomed query.Filter) (store.Erased, error) {
 	q, err := s.erasable("erase a stretch", query.Query{Kind: kind, Scope: query.All(), Filter: doomed})
 	if err != nil {
+		return store.Erased{}, err
+	}
+	if err := s.settle(ctx); err != nil {
 		return store.Erased{}, err
 	}
 	index, err := s.stretchNamed(ctx, kind, name)
@@ -118,11 +123,12 @@ func (e *wholeErasure) run(ctx context.Context) (store.Erased, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
 	if failed := e.undo(ctx, e.entry); failed != nil {
-		return store.Erased{}, failed
+		return erased, failed
 	}
-	return store.Erased{}, err
+	return erased, err
 }
 
+// steps returns what was erased also where only the end failed.
 func (e *wholeErasure) steps(ctx context.Context) (store.Erased, error) {
 	if err := e.begin(ctx); err != nil {
 		return store.Erased{}, err
@@ -197,7 +203,8 @@ func (e *wholeErasure) block(ctx context.Context) error {
 		ShardsAcknowledged bool `json:"shards_acknowledged"`
 	}
 	err := e.client.object(ctx, func() esapi.Request {
-		return esapi.IndicesAddBlockRequest{Index: []string{e.entry.Index}, Block: "write"}
+		wait := e.client.patience(ctx)
+		return esapi.IndicesAddBlockRequest{Index: []string{e.entry.Index}, Block: "write", MasterTimeout: wait, Timeout: wait}
 	}, &answered)
 	if err != nil {
 		return err

@@ -62,6 +62,10 @@ func errBeingErased(index string) error {
 // decided on but is there still comes back too: what was decided may not hold
 // any more. Undoing is safe while that process lives: it can't go on.
 func (s *Store) FinishErasing(ctx context.Context) error {
+	// What the process sent may be under way still.
+	if err := s.waitForErasing(ctx); err != nil {
+		return explain("finish erasing", err)
+	}
 	current, err := s.catalogue.readState(ctx)
 	for _, e := range current.Erasing {
 		if err == nil {
@@ -82,6 +86,16 @@ func (s *Store) undo(ctx context.Context, e erasing) error {
 		}
 		uuid, err := s.catalogue.uuidOf(ctx, e.Index)
 		if err != nil {
+			return err
+		}
+		now, err := s.catalogue.readState(ctx)
+		if err != nil {
+			return err
+		}
+		if other, ok := now.erasing(e.Index); ok && other.Owner != e.Owner {
+			// The block is another's now. Where nobody has an entry it may
+			// be ours, set after we were undone.
+			_, err = s.catalogue.renew(ctx)
 			return err
 		}
 		exists := uuid == e.UUID
@@ -168,13 +182,22 @@ func (s *Store) changeAliases(ctx context.Context, actions ...aliasAction) error
 		Acknowledged bool `json:"acknowledged"`
 		Errors       bool `json:"errors"`
 	}
-	err = s.client.object(ctx, func() esapi.Request {
-		return esapi.IndicesUpdateAliasesRequest{Body: bytes.NewReader(body)}
-	}, &answered)
-	if err == nil && (!answered.Acknowledged || answered.Errors) {
+	reply, err := s.erase(ctx, call{limit: smallAnswer, build: func() esapi.Request {
+		wait := s.client.patience(ctx)
+		return esapi.IndicesUpdateAliasesRequest{Body: bytes.NewReader(body), Header: s.mark(nil), MasterTimeout: wait, Timeout: wait}
+	}})
+	if err != nil {
+		return err
+	}
+	if err := unmarshal(reply.body, &answered); err != nil {
+		return fmt.Errorf("%w: %w", errMalformed, err)
+	}
+	if !answered.Acknowledged || answered.Errors {
+		// What is late may come into effect on a node still.
+		s.unsure.count.Add(1)
 		return errNotAcknowledged
 	}
-	return err
+	return nil
 }
 
 // uuidOf returns the uuid of an index as it is now, empty if there is none.
@@ -219,7 +242,8 @@ func (c *catalogue) settingsOf(ctx context.Context, index string) (blocks, error
 
 func (s *Store) unblock(ctx context.Context, index string) error {
 	return s.client.object(ctx, func() esapi.Request {
-		return esapi.IndicesPutSettingsRequest{Index: []string{index},
+		wait := s.client.patience(ctx)
+		return esapi.IndicesPutSettingsRequest{Index: []string{index}, MasterTimeout: wait, Timeout: wait,
 			Body: bytes.NewReader([]byte(`{"index.blocks.write":null}`))}
 	}, nil)
 }

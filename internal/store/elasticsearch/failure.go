@@ -181,7 +181,8 @@ func explainFailure(e *store.Error, f *failure) {
 
 // privileges names what a role needs.
 const privileges = "on our indices reading needs read and view_index_metadata; writing also create_doc, " +
-	"create_index and, on the state index, index; erasing also delete and manage; for the cluster manage_index_templates"
+	"create_index and, on the state index, index; erasing also delete and manage; for the cluster manage_index_templates, " +
+	"and for erasing monitor"
 
 func missingIndex(index string) string {
 	return fmt.Sprintf("the index %s held records and is gone, or hidden from our role; restore it from a snapshot, "+

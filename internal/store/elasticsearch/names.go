@@ -44,6 +44,9 @@ func (n names) of(kind record.Kind) string {
 // state is the index that holds the state.
 func (n names) state() string { return n.prefix + "-state" }
 
+// erasing tells Elasticsearch whose the tasks are that erase.
+func (n names) erasing() string { return n.prefix + "-erasing" }
+
 // template is the name of a kind's index template.
 func (n names) template(kind record.Kind) string {
 	return n.prefix + "-" + strings.ToLower(string(kind))

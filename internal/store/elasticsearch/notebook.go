@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/elastic/go-elasticsearch/v8/esapi"
 
@@ -34,7 +36,61 @@ func (s *Store) ReadNote(ctx context.Context, name string) (store.Note, error) {
 		return store.Note{}, err
 	}
 	note, err := s.readNote(ctx, name)
-	return note, explain(op, err)
+	if errors.Is(err, errNoNote) {
+		note, err = s.missingNote(ctx, name)
+	}
+	if err == nil && note.Version != "" {
+		// Whoever wrote it may have died before it was marked.
+		err = s.markNote(ctx, name)
+	}
+	if err != nil {
+		return store.Note{}, explain(op, err)
+	}
+	return note, nil
+}
+
+// errNoNote: there is no such document.
+var errNoNote = errors.New("there is no such note")
+
+// missingNote tells a note that was never written from one that is lost. It reads
+// the note again behind the mark: it may have been written since.
+func (s *Store) missingNote(ctx context.Context, name string) (store.Note, error) {
+	if err := s.checkState(ctx); err != nil {
+		return store.Note{}, err
+	}
+	current, err := s.catalogue.readState(ctx)
+	if err != nil || !slices.Contains(current.Notes, name) {
+		return store.Note{}, err
+	}
+	note, err := s.readNote(ctx, name)
+	if errors.Is(err, errNoNote) {
+		return store.Note{}, s.lostNote(name)
+	}
+	return note, err
+}
+
+func (s *Store) lostNote(name string) error {
+	return conflict("the note %s is lost; restore the index %s from a snapshot, or accept the loss by taking its name out of "+
+		"the member notes of the document %q there", name, s.catalogue.names.state(), stateDocument)
+}
+
+// markNote enters a note into the state before anybody relies on it, so that its
+// loss is noticed. A mark is never taken back; so each is looked for once.
+func (s *Store) markNote(ctx context.Context, name string) error {
+	if _, ok := s.marked.Load(name); ok {
+		return nil
+	}
+	err := s.catalogue.change(ctx, func(now *state) (bool, error) {
+		if slices.Contains(now.Notes, name) {
+			return false, nil
+		}
+		now.Notes = append(now.Notes, name)
+		return true, nil
+	})
+	if err == nil {
+		s.marked.Store(name, nil)
+	}
+	return err
 }
 
 func (s *Store) readNote(ctx context.Context, name string) (store.Note, error) {
@@ -42,7 +98,8 @@ func (s *Store) readNote(ctx context.Context, name string) (store.Note, error) {
 		return esapi.GetRequest{Index: s.catalogue.names.state(), DocumentID: notePrefix + name}
 	}})
 	if isStatus(err, http.StatusNotFound) {
-		return store.Note{}, s.checkState(ctx)
+		s.marked.Delete(name) // somebody may take the mark away too
+		return store.Note{}, errNoNote
 	}
 	if err != nil {
 		return store.Note{}, err
@@ -82,20 +139,32 @@ func (s *Store) WriteNote(ctx context.Context, name string, data []byte, version
 		}
 		request = esapi.IndexRequest{IfSeqNo: &sequence, IfPrimaryTerm: &term}
 	}
-	next, err := s.writeNote(ctx, notePrefix+name, data, request)
+	next, err := s.writeNote(ctx, name, data, request)
 	if isKind(err, kindConflict) {
 		return "", otherVersion(op, err)
 	}
-	return next, explain(op, err)
+	if err == nil {
+		err = s.markNote(ctx, name)
+	}
+	if err != nil {
+		return "", explain(op, err)
+	}
+	return next, nil
 }
 
 func otherVersion(op string, err error) error {
 	return &store.Error{Reason: store.Conflict, Op: op, Message: "it was changed since it was read", Err: err}
 }
 
-func (s *Store) writeNote(ctx context.Context, id string, data []byte, request esapi.IndexRequest) (string, error) {
+func (s *Store) writeNote(ctx context.Context, name string, data []byte, request esapi.IndexRequest) (string, error) {
 	if err := s.ensureState(ctx); err != nil {
 		return "", err
+	}
+	if request.OpType == "create" {
+		// What is lost is not made anew, as if nothing had been in it.
+		if _, err := s.missingNote(ctx, name); err != nil {
+			return "", err
+		}
 	}
 	if data == nil {
 		data = []byte{}
@@ -110,7 +179,7 @@ func (s *Store) writeNote(ctx context.Context, id string, data []byte, request e
 	}
 	err = s.client.object(ctx, func() esapi.Request {
 		r := request
-		r.Index, r.DocumentID, r.Body = s.catalogue.names.state(), id, bytes.NewReader(body)
+		r.Index, r.DocumentID, r.Body = s.catalogue.names.state(), notePrefix+name, bytes.NewReader(body)
 		return r
 	}, &answered)
 	if err != nil {

@@ -18,7 +18,7 @@ const (
 	writerRole = `{"writer":{"cluster":["manage_index_templates"],"indices":[` +
 		`{"names":["x-*"],"privileges":["read","view_index_metadata","create_doc","create_index"]},` +
 		`{"names":["x-state"],"privileges":["index"]}]}}`
-	eraserRole = `{"eraser":{"cluster":["manage_index_templates"],"indices":[` +
+	eraserRole = `{"eraser":{"cluster":["manage_index_templates","monitor"],"indices":[` +
 		`{"names":["x-*"],"privileges":["read","view_index_metadata","create_doc","create_index","delete","manage"]},` +
 		`{"names":["x-state"],"privileges":["index"]}]}}`
 	otherRole = `{"other":{"indices":[{"names":["y-*"],"privileges":["all"]}]}}`

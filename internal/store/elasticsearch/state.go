@@ -27,6 +27,8 @@ type state struct {
 	Erasing []erasing `json:"erasing,omitempty"`
 	// Erasures grows each time that an index is taken out of Indices.
 	Erasures int64 `json:"erasures,omitempty"`
+	// Notes are the names of the notes that somebody may rely on.
+	Notes []string `json:"notes,omitempty"`
 }
 
 func (s state) has(index string) bool { return slices.Contains(s.Indices, index) }

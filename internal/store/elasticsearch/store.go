@@ -22,6 +22,8 @@ type Store struct {
 	close     context.CancelFunc
 	bodies    sync.Pool     // of *[]byte, of bulks that are done
 	bulks     chan struct{} // one for each bulk request that is under way
+	unsure    unsure
+	marked    sync.Map // names of notes that are known to be in the state
 }
 
 var (

@@ -2,6 +2,8 @@ package sqlite_test
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"path/filepath"
 	"testing"
 
@@ -54,6 +56,15 @@ func TestDeleterConformance(t *testing.T) {
 		return storetest.DeleterBackend{
 			Store: s,
 			Stop:  func(context.Context) error { return s.Close() },
+			LoseNote: func(ctx context.Context, name string) (err error) {
+				file, err := sql.Open("sqlite", options.Path)
+				if err != nil {
+					return err
+				}
+				defer func() { err = errors.Join(err, file.Close()) }()
+				_, err = file.ExecContext(ctx, "DELETE FROM meta WHERE name = ?", "note/"+name)
+				return err
+			},
 			Reopen: func(ctx context.Context) (storetest.DeleterStore, error) {
 				if err := s.Close(); err != nil {
 					return nil, err

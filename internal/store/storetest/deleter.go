@@ -30,6 +30,8 @@ type DeleterBackend struct {
 	Reopen func(context.Context) (DeleterStore, error)
 	// Stop makes the store unreachable, as Backend's; nil when it can't be.
 	Stop func(context.Context) error
+	// LoseNote destroys a note past the store; nil when it can't be.
+	LoseNote func(ctx context.Context, name string) error
 }
 
 // DeleterFactory makes a DeleterBackend for one check, as a Factory does.
@@ -45,6 +47,9 @@ func RunDeleter(t *testing.T, f DeleterFactory) {
 			if c.outage && b.Stop == nil {
 				t.Skip("this backend's test can't stop its store")
 			}
+			if c.loss && b.LoseNote == nil {
+				t.Skip("this backend's test can't destroy a note")
+			}
 			if err := c.run(&b, settings); err != nil {
 				t.Errorf("%v\nrepeat with %s=%d", err, EnvSeed, settings.seed)
 			}
@@ -56,7 +61,9 @@ func RunDeleter(t *testing.T, f DeleterFactory) {
 type deleterCheck struct {
 	name   string
 	outage bool
-	do     func(context.Context, *DeleterBackend, settings) error
+	// loss marks checks that destroy a note.
+	loss bool
+	do   func(context.Context, *DeleterBackend, settings) error
 }
 
 func (c deleterCheck) run(b *DeleterBackend, s settings) error {
@@ -81,6 +88,7 @@ func deleterChecks() []deleterCheck {
 		{name: "interrupted erasures", do: interruptedErasures},
 		{name: "notes", do: notes},
 		{name: "writers of the same note", do: notesTogether},
+		{name: "a note that is lost", loss: true, do: lostNotes},
 		{name: "the store of erasures stops", outage: true, do: eraseInOutage},
 	}
 }

@@ -50,6 +50,43 @@ func notes(ctx context.Context, b *DeleterBackend, _ settings) error {
 	return errors.Join(refusedNotes(ctx, b), b.sameHoldings(ctx, newNaive()))
 }
 
+// lostNotes: a note that was written and is gone is not one that never was, for
+// its readers and for its writers, and others are as before.
+func lostNotes(ctx context.Context, b *DeleterBackend, _ settings) error {
+	versions := map[string]string{}
+	for _, name := range []string{"lost", "kept"} {
+		version, err := b.Store.WriteNote(ctx, name, []byte("text"), "")
+		if err != nil {
+			return fmt.Errorf("write %s: %w", name, err)
+		}
+		versions[name] = version
+	}
+	if err := b.LoseNote(ctx, "lost"); err != nil {
+		return err
+	}
+	for _, opened := range []string{"the store that wrote it", "one that was opened since"} {
+		if note, err := b.Store.ReadNote(ctx, "lost"); !store.IsConflict(err) || note.Version != "" {
+			return fmt.Errorf("%s reads a note that is lost as %v: error %w, want Conflict", opened, note, err)
+		}
+		for _, version := range []string{"", versions["lost"]} {
+			if _, err := b.Store.WriteNote(ctx, "lost", []byte("anew"), version); !store.IsConflict(err) {
+				return fmt.Errorf("%s writes a note that is lost, version %q: error %w, want Conflict", opened, version, err)
+			}
+		}
+		if note, err := b.Store.ReadNote(ctx, "kept"); err != nil || string(note.Data) != "text" {
+			return fmt.Errorf("%s reads another note as %v (%w)", opened, note, err)
+		}
+		if note, err := b.Store.ReadNote(ctx, "never"); err != nil || note.Version != "" {
+			return fmt.Errorf("%s reads a note that never was as %v (%w)", opened, note, err)
+		}
+		var err error
+		if b.Store, err = b.Reopen(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func refusedNotes(ctx context.Context, b *DeleterBackend) error {
 	for name, data := range map[string][]byte{
 		"": nil, strings.Repeat("n", store.MaxNoteName+1): nil, "a/b": nil, "Upper": nil, "large": make([]byte, store.MaxNoteBytes+1),

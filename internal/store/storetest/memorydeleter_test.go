@@ -22,6 +22,7 @@ type memoryDeleter struct {
 	writing sync.RWMutex
 	noting  sync.Mutex
 	notes   map[string]store.Note
+	lost    map[string]bool
 	fault   fault
 }
 
@@ -43,10 +44,12 @@ type fault struct {
 	blind bool
 	// literal takes filters as they are given.
 	literal bool
+	// oblivious takes a note that is lost for one that never was.
+	oblivious bool
 }
 
 func newMemoryDeleter(f fault) *memoryDeleter {
-	return &memoryDeleter{memory: newMemory(defect{}), notes: map[string]store.Note{}, fault: f}
+	return &memoryDeleter{memory: newMemory(defect{}), notes: map[string]store.Note{}, lost: map[string]bool{}, fault: f}
 }
 
 func (m *memoryDeleter) deleterBackend() DeleterBackend {
@@ -54,6 +57,13 @@ func (m *memoryDeleter) deleterBackend() DeleterBackend {
 		Store:  m,
 		Reopen: func(context.Context) (DeleterStore, error) { return m, nil },
 		Stop:   m.backend().Stop,
+		LoseNote: func(_ context.Context, name string) error {
+			m.noting.Lock()
+			defer m.noting.Unlock()
+			delete(m.notes, name)
+			m.lost[name] = !m.fault.oblivious
+			return nil
+		},
 	}
 }
 
@@ -205,6 +215,9 @@ func (m *memoryDeleter) ReadNote(ctx context.Context, name string) (store.Note, 
 	}
 	m.noting.Lock()
 	defer m.noting.Unlock()
+	if m.lost[name] {
+		return store.Note{}, &store.Error{Reason: store.Conflict, Op: "read", Message: name}
+	}
 	return m.notes[name], store.CheckNote("read", name, nil)
 }
 
@@ -217,7 +230,7 @@ func (m *memoryDeleter) WriteNote(ctx context.Context, name string, data []byte,
 	}
 	m.noting.Lock()
 	defer m.noting.Unlock()
-	if m.notes[name].Version != version && !m.fault.blind {
+	if m.lost[name] || (m.notes[name].Version != version && !m.fault.blind) {
 		return "", &store.Error{Reason: store.Conflict, Op: "write", Message: version}
 	}
 	number, _ := strconv.Atoi(m.notes[name].Version)
@@ -249,7 +262,8 @@ func TestErasersWithAFaultFail(t *testing.T) {
 		"an erased stretch is there":       {fault{forgetful: true}, "a whole stretch"},
 		"an org is not counted": {fault{stocked: func(s []store.Stock) []store.Stock { return s[:min(len(s), 2_000)] }},
 			"a stretch of many orgs"},
-		"a note is overwritten": {fault{blind: true}, "notes"},
+		"a note is overwritten":         {fault{blind: true}, "notes"},
+		"a lost note is a note to make": {fault{oblivious: true}, "a note that is lost"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			settings := settings{seed: 1, queries: defaultQueries}
