@@ -171,6 +171,15 @@ const (
 	// ReasonHoldsPresent: HoldMissing is False.
 	ReasonHoldsPresent = "HoldsPresent"
 
+	// ReasonTooManyRules: Ready is False and Reconciling is True; there are more
+	// policies and holds than the controller takes into account, or they change
+	// too often to be remembered. Nothing is erased.
+	ReasonTooManyRules = "TooManyRules"
+
+	// ReasonRulesUnknown: Ready is Unknown and Reconciling is True; the policies
+	// and holds, or what is remembered of them, can't be read. Nothing is erased.
+	ReasonRulesUnknown = "RulesUnknown"
+
 	// ReasonDeletionPending: Ready is False and Reconciling is True; the policy
 	// was deleted, and keeps what it kept until its changeDelay has passed.
 	ReasonDeletionPending = "DeletionPending"

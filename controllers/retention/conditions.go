@@ -15,6 +15,8 @@ import (
 // maxNamed is how many objects a message names.
 const maxNamed = 5
 
+const unclaimedMessage = "The controller could not put its finalizer on the object yet. Its log says more."
+
 // composer sets the conditions of one object. Each outcome says what becomes of
 // Ready, Reconciling and Stalled.
 type composer struct {
@@ -69,9 +71,13 @@ func (c composer) policyConditions(v *policyView, p *pass) {
 	case v.read.problem != nil:
 		c.stalled(v.read.problem)
 	case p.failure != nil:
-		c.reconciling(metav1.ConditionUnknown, p.failure.reason, p.failure.message)
+		c.reconciling(p.failure.ready, p.failure.reason, p.failure.message)
+	case v.unclaimed:
+		c.reconciling(metav1.ConditionUnknown, v1alpha1.ReasonProgressing, unclaimedMessage)
 	case v.state == nil:
 		c.reconciling(metav1.ConditionUnknown, v1alpha1.ReasonProgressing, "The policy was not looked at yet.")
+	case v.state.Gone:
+		c.reconciling(metav1.ConditionFalse, v1alpha1.ReasonDeletionPending, "The policy was deleted, and keeps nothing any more.")
 	case v.state.Deleting:
 		c.reconciling(metav1.ConditionFalse, v1alpha1.ReasonDeletionPending, fmt.Sprintf(
 			"The policy was deleted. Until %s nothing is erased that it kept.", clockText(v.state.SettledAt)))
@@ -134,11 +140,15 @@ func (c composer) matched(matched bool) {
 // holdConditions are those that follow from a pass.
 func (c composer) holdConditions(v *holdView, p *pass) {
 	if p.failure != nil && v.state == nil {
-		c.holdUnknown(v, p.failure.reason, p.failure.message)
+		c.holdUnknown(v, *p.failure)
+		return
+	}
+	if v.unclaimed {
+		c.holdUnknown(v, failure{metav1.ConditionUnknown, v1alpha1.ReasonProgressing, unclaimedMessage})
 		return
 	}
 	if v.state == nil {
-		c.holdUnknown(v, v1alpha1.ReasonProgressing, "The hold was not looked at yet.")
+		c.holdUnknown(v, failure{metav1.ConditionUnknown, v1alpha1.ReasonProgressing, "The hold was not looked at yet."})
 		return
 	}
 	deleting := !v.obj.DeletionTimestamp.IsZero()
@@ -171,12 +181,12 @@ func (c composer) active(reason, message string) {
 }
 
 // holdUnknown leaves Active as it is: what holds goes on holding.
-func (c composer) holdUnknown(v *holdView, reason, message string) {
+func (c composer) holdUnknown(v *holdView, why failure) {
 	if v.read.problem != nil {
 		c.stalled(v.read.problem)
 		return
 	}
-	c.reconciling(metav1.ConditionUnknown, reason, message)
+	c.reconciling(why.ready, why.reason, why.message)
 }
 
 // names lists a few of them.

@@ -58,6 +58,10 @@ func convertPolicy(obj *v1alpha1.RetentionPolicy) readPolicy {
 	if out.schedule, wrong = parseSchedule(spec.Schedule); out.problem == nil {
 		out.problem = wrong
 	}
+	if unknown, found := unknownKind(spec.Records); found {
+		out.problem = problemf(v1alpha1.ReasonInvalidFilter,
+			"spec.records: %q is no kind of record that this controller knows, so records of all kinds are kept.", shorten(unknown))
+	}
 	rule.Invalid = out.problem != nil
 	return out
 }
@@ -164,19 +168,30 @@ func convertHold(obj *v1alpha1.LegalHold) readHold {
 	return out
 }
 
-// kindsOf are the kinds that a spec names; both when it names none that we know.
+// kindsOf are the kinds that a spec names; all when it names none, or one that we
+// don't know: so what it protects is never less than it means.
 func kindsOf(names []v1alpha1.RecordKind) []record.Kind {
+	if _, found := unknownKind(names); found || len(names) == 0 {
+		return record.Kinds()
+	}
 	var kinds []record.Kind
 	for _, kind := range record.Kinds() {
-		if len(names) == 0 || slices.Contains(names, v1alpha1.RecordKind(kind)) {
+		if slices.Contains(names, v1alpha1.RecordKind(kind)) {
 			kinds = append(kinds, kind)
 		}
 	}
-	if len(kinds) == 0 {
-		return record.Kinds()
-	}
 	slices.Sort(kinds)
 	return kinds
+}
+
+// unknownKind is the first of the names that is none of a kind, if there is one.
+func unknownKind(names []v1alpha1.RecordKind) (string, bool) {
+	for _, name := range names {
+		if !slices.Contains(record.Kinds(), record.Kind(name)) {
+			return string(name), true
+		}
+	}
+	return "", false
 }
 
 func sorted(ids []string) []string {

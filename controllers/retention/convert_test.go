@@ -1,6 +1,7 @@
 package retention
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -97,6 +98,14 @@ func TestConvertPolicy(t *testing.T) {
 			modify: func(s *v1alpha1.RetentionPolicySpec) { s.MaxKeep = "2mo" },
 			want:   result{Reason: v1alpha1.ReasonContradiction, Message: "spec.maxKeep: 2mo can be shorter than spec.keep, 90d"},
 		},
+		"a kind that nobody knows": {
+			modify: func(s *v1alpha1.RetentionPolicySpec) { s.Records = []v1alpha1.RecordKind{"Audit", "Metric"} },
+			want:   result{Reason: v1alpha1.ReasonInvalidFilter, Message: `spec.records: "Metric" is no kind`},
+		},
+		"a kind without a name": {
+			modify: func(s *v1alpha1.RetentionPolicySpec) { s.Records = []v1alpha1.RecordKind{""} },
+			want:   result{Reason: v1alpha1.ReasonInvalidFilter, Message: `spec.records: "" is no kind`},
+		},
 		"a schedule that is none": {
 			modify: func(s *v1alpha1.RetentionPolicySpec) { s.Schedule = "hourly" },
 			want:   result{Reason: v1alpha1.ReasonInvalidSchedule, Message: `spec.schedule: "hourly"`},
@@ -121,6 +130,9 @@ func TestConvertPolicy(t *testing.T) {
 			if read.problem != nil {
 				if read.problem.reason != test.want.Reason || !strings.Contains(read.problem.message, test.want.Message) {
 					t.Errorf("problem %+v, want %s: %s", read.problem, test.want.Reason, test.want.Message)
+				}
+				if kinds := read.policy.Rule.Kinds; !slices.Equal(kinds, both) {
+					t.Errorf("kinds %v are kept, want %v", kinds, both)
 				}
 				return
 			}
@@ -183,6 +195,10 @@ func TestConvertHold(t *testing.T) {
 		},
 		"a kind that nobody knows is any": {
 			modify: func(h *v1alpha1.LegalHold) { h.Spec.Records = []v1alpha1.RecordKind{"Metric"} },
+			want:   retention.Hold{},
+		},
+		"a kind that nobody knows beside one that we know is any": {
+			modify: func(h *v1alpha1.LegalHold) { h.Spec.Records = []v1alpha1.RecordKind{"Audit", "Metric"} },
 			want:   retention.Hold{},
 		},
 	}

@@ -145,15 +145,19 @@ type Report struct {
 	// Finished: everything is gone that was due when the run last looked, but
 	// for what Policies have errors of.
 	Finished bool
-	// PlannedAt is when the run last looked, by the clock of decisions.
+	// PlannedAt is when the run last looked, by the clock of decisions, and
+	// States is what was known of the policies then, by name.
 	PlannedAt time.Time
+	States    map[string]retention.PolicyState
 }
 
 // PolicyReport is what a run did for one policy.
 type PolicyReport struct {
 	Name, UID string
-	// Erased is what went, by kind.
-	Erased map[record.Kind]Gone
+	// Erased is what went, by kind. With AtLeast more may have gone: nobody
+	// knows what a call did of which the answer was lost.
+	Erased  map[record.Kind]Gone
+	AtLeast bool
 	// Errors are the first few failures, in sentences; Failures is how many
 	// there were.
 	Errors   []string
@@ -183,6 +187,10 @@ func (p PolicyReport) Totals() (records, bytes int64) {
 // may be broken off at any point and run again, but is not called again before it
 // has returned.
 //
+// A stretch that goes as a whole goes once it is due by all the policies that decide
+// about its records, with the first run of any of them. It is told of the one that
+// kept its records longest, also when that was not named.
+//
 // The report is good whatever the error is. The error is a *LeaseHeldError while
 // another process may be erasing; ErrLeaseLost; a *store.Error where the store could
 // not go on; or what ended ctx. Failures that concern one step alone are in the
@@ -211,7 +219,7 @@ func (e *Eraser) Recover(ctx context.Context) error {
 func (r *run) report() Report {
 	out := Report{
 		Started: r.started, Ended: r.e.Clock.Now(), Policies: map[string]PolicyReport{},
-		Blocked: r.blocked, Finished: r.finished, PlannedAt: r.plannedAt,
+		Blocked: r.blocked, Finished: r.finished, PlannedAt: r.plannedAt, States: r.states,
 	}
 	for name, p := range r.done {
 		copied := *p

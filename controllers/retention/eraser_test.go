@@ -95,6 +95,54 @@ func TestARunOfSomePoliciesLeavesTheOthersSteps(t *testing.T) {
 	wantLeft(t, b, map[string]int{"shop": 0, "bank": 10})
 }
 
+func TestAStretchOfSeveralPoliciesGoesWithTheRunOfAny(t *testing.T) {
+	for _, name := range []string{"default", "shop"} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, policy("default"), policy("shop", func(p *retention.Policy) {
+				p.Rule.OrgIDs, p.Rule.Keep = []string{"shop"}, age("30d")
+			}), policy("else", func(p *retention.Policy) { p.Rule.OrgIDs = []string{"else"} }))
+			b.audits(t, 5, "shop", ago(200))
+			b.audits(t, 5, "bank", ago(200))
+			b.settle(t)
+			mustRun(t, b.eraser(t), "else")
+			wantLeft(t, b, map[string]int{"shop": 5, "bank": 5})
+			mustRun(t, b.eraser(t), name)
+			wantLeft(t, b, map[string]int{"shop": 0, "bank": 0})
+			if diff := cmp.Diff([]string{
+				`Success default ` + username + ` erased 10 Audit records by the retention policy "default"`,
+			}, describeTrail(b.trail(t))); diff != "" {
+				t.Errorf("the trail (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAStretchThatFailsIsNoCleanRunOfAnyOfItsPolicies(t *testing.T) {
+	policies := []string{"default", "shop"}
+	for name, only := range map[string][]string{"all": nil, "both": policies, "one": {"shop"}} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, policy("default"), policy("shop", func(p *retention.Policy) { p.Rule.OrgIDs = []string{"shop"} }))
+			b.audits(t, 5, "shop", ago(200))
+			b.audits(t, 5, "bank", ago(200))
+			b.settle(t)
+			b.store.watch(failAt("stretch", 1, &store.Error{Reason: store.Conflict, Op: "erase", Message: "it is not ours"}))
+			report := mustRun(t, b.eraser(t), only...)
+			for _, name := range policies {
+				want := 1
+				if len(only) == 1 && name != only[0] {
+					want = 0
+				}
+				if got := report.Policies[name].Failures; got != want {
+					t.Errorf("%d failures of %s, want %d", got, name, want)
+				}
+			}
+			if outcomeOf("shop", report, nil).clean {
+				t.Error("a run that left records of shop is clean")
+			}
+		})
+	}
+}
+
 func TestAHoldThatArrivesDuringARunIsHonoured(t *testing.T) {
 	b := newBench(t, policy("default"))
 	b.audits(t, 45, "shop", ago(95))

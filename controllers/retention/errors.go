@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"unicode/utf8"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"auditquery.dev/auditquery/api/v1alpha1"
 	"auditquery.dev/auditquery/internal/query"
 	"auditquery.dev/auditquery/internal/retention"
@@ -15,30 +17,49 @@ import (
 // maxMessageBytes bounds what one condition, event or error of a run says.
 const maxMessageBytes = 1024
 
-// failure is why the store could not be asked, for status: a reason of a condition,
+// failure is why a pass does not know what holds, for status: what Ready is, a reason,
 // and a message without an address.
-type failure struct{ reason, message string }
+type failure struct {
+	ready           metav1.ConditionStatus
+	reason, message string
+}
 
-// storeFailure is nil for an error that is not the store's.
-func storeFailure(err error) *failure {
-	var e *store.Error
-	if !errors.As(err, &e) {
-		return nil
+// failureOf is what status says of an error. Of one that is not known only that.
+func failureOf(err error) *failure {
+	unknown := func(reason, message string) *failure {
+		return &failure{metav1.ConditionUnknown, reason, shorten(message)}
 	}
-	switch e.Reason {
-	case store.Unavailable:
-		return &failure{v1alpha1.ReasonStoreUnavailable, shorten("The store cannot be asked, so nothing is erased: " + e.Message + ".")}
-	case store.Timeout:
-		return &failure{v1alpha1.ReasonStoreTimeout, shorten("The store did not answer in time, so nothing is erased: " + e.Message + ".")}
+	var e *store.Error
+	isStore := errors.As(err, &e)
+	switch {
+	case isStore && e.Reason == store.Unavailable:
+		return unknown(v1alpha1.ReasonStoreUnavailable, "The store cannot be asked, so nothing is erased: "+e.Message+".")
+	case isStore && e.Reason == store.Timeout:
+		return unknown(v1alpha1.ReasonStoreTimeout, "The store did not answer in time, so nothing is erased: "+e.Message+".")
+	case isStore:
+		return unknown(v1alpha1.ReasonQueryFailed, "The store failed, so nothing is erased: "+e.Message+".")
+	case errors.Is(err, errTooMany):
+		// These errors are made here, of nothing but numbers.
+		return &failure{metav1.ConditionFalse, v1alpha1.ReasonTooManyRules, shorten("Nothing is erased: " + err.Error() + ".")}
+	case errors.Is(err, errNotListed):
+		return unknown(v1alpha1.ReasonRulesUnknown,
+			"Nothing is erased, since the API server does not say which policies and holds there are. The controller's log says more.")
 	default:
-		return &failure{v1alpha1.ReasonQueryFailed, shorten("The store failed, so nothing is erased: " + e.Message + ".")}
+		return unknown(v1alpha1.ReasonRulesUnknown,
+			"Nothing is erased, since what is remembered of policies and holds cannot be read or written. The controller's log says more.")
 	}
 }
 
-// sentence tells of a failed step: what was to be erased, and why it was not.
+// sentence tells of a failed step: what was to be erased, and why it was not, or why
+// that is not known.
 func sentence(step retention.Step, err error) string {
-	return shorten(fmt.Sprintf("%s records of %s before %s were not erased: %s",
-		step.Kind, step.Stretch, step.Until.UTC().Format("2006-01-02T15:04:05Z"), reason(err)))
+	became := "were not erased"
+	var doubt doubtError
+	if errors.As(err, &doubt) {
+		became = "may not all have been erased"
+	}
+	return shorten(fmt.Sprintf("%s records of %s before %s %s: %s",
+		step.Kind, step.Stretch, step.Until.UTC().Format("2006-01-02T15:04:05Z"), became, reason(err)))
 }
 
 // reason is an error in words that name no address and no credential. Of a

@@ -37,6 +37,9 @@ type entry struct {
 	Policies []PolicyReport `json:"policies"`
 }
 
+// atLeast tells whether more may have been erased for a policy than is known.
+func (e entry) atLeast(p PolicyReport) bool { return !e.Closed || p.AtLeast }
+
 // journal is the note, and its last version as this process knows it.
 type journal struct {
 	notes   store.Notebook
@@ -85,7 +88,7 @@ func (e *Eraser) settleJournal(ctx context.Context) error {
 func (e *Eraser) publish(ctx context.Context, done entry) error {
 	var records []record.Record
 	for _, p := range done.Policies {
-		if erased, _ := p.Totals(); erased > 0 || p.Failures > 0 || !done.Closed {
+		if erased, _ := p.Totals(); erased > 0 || p.Failures > 0 || done.atLeast(p) {
 			records = append(records, e.recordOf(done, p))
 		}
 	}
@@ -142,8 +145,9 @@ func (r *run) summary() entry {
 	return e
 }
 
-// tell puts the run into the trail, also when it was told to end. What can't be written now is in the journal as
-// far as that could be written, and the next run begins with it.
+// tell puts the run into the trail, also when it was told to end. What can't be
+// written now is in the journal as far as that could be written, and the next run
+// begins with it.
 func (r *run) tell(ctx context.Context) error {
 	if len(r.done) == 0 {
 		return nil

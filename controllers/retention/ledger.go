@@ -119,12 +119,12 @@ func (l *ledger) look(ctx context.Context) (observation, error) {
 	var seen observation
 	var err error
 	if seen.policies, err = l.policies(ctx); err != nil && !errors.Is(err, ErrNotServed) {
-		return observation{}, fmt.Errorf("list policies: %w", err)
+		return observation{}, listError("policies", err)
 	}
 	seen.holds, err = l.holds(ctx)
 	seen.noHolds = errors.Is(err, ErrNotServed)
 	if err != nil && !seen.noHolds {
-		return observation{}, fmt.Errorf("list holds: %w", err)
+		return observation{}, listError("holds", err)
 	}
 	return seen, nil
 }
@@ -135,8 +135,8 @@ func (l *ledger) save(ctx context.Context, last store.Note, memory retention.Mem
 		return fmt.Errorf("encode what is remembered of policies and holds: %w", err)
 	}
 	if len(data) > store.MaxNoteBytes {
-		return fmt.Errorf("policies and holds need %d bytes to be remembered, of at most %d: there are too many, or they change too often",
-			len(data), store.MaxNoteBytes)
+		return fmt.Errorf("%w: policies and holds need %d bytes to be remembered, of at most %d; there are too many, or they change too often",
+			errTooMany, len(data), store.MaxNoteBytes)
 	}
 	_, err = l.notes.WriteNote(ctx, ledgerNote, data, last.Version)
 	switch {

@@ -1,6 +1,8 @@
 package retention
 
 import (
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,6 +19,10 @@ const (
 // metrics are what the controller counts. The label policy is the name of a
 // RetentionPolicy, of which there are few.
 type metrics struct {
+	// named are the policies of which something is kept.
+	mu    sync.Mutex
+	named map[string]bool
+
 	records *prometheus.CounterVec
 	bytes   *prometheus.CounterVec
 	runs    *prometheus.CounterVec
@@ -29,6 +35,7 @@ type metrics struct {
 
 func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
+		named: map[string]bool{},
 		records: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "auditquery_retention_records_erased_total", Help: "Records that were erased, by the policy that decided.",
 		}, []string{"policy", "kind"}),
@@ -63,7 +70,14 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
+func (m *metrics) name(policy string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.named[policy] = true
+}
+
 func (m *metrics) erased(policy string, kind record.Kind, records, bytes int64) {
+	m.name(policy)
 	m.records.WithLabelValues(policy, string(kind)).Add(float64(records))
 	m.bytes.WithLabelValues(policy, string(kind)).Add(float64(max(bytes, 0)))
 }
@@ -75,14 +89,40 @@ func (m *metrics) batch(began time.Time) time.Duration {
 	return took
 }
 
-// ran counts a run for a policy.
-func (m *metrics) ran(policy string, ended time.Time, succeeded bool) {
-	if !succeeded {
+// show is about the plan that status shows.
+func (m *metrics) show(policy string, due int64) {
+	m.name(policy)
+	m.due.WithLabelValues(policy).Set(float64(due))
+}
+
+// ran counts a run for a policy. One that reached its bound of time has not failed, but
+// left something behind.
+func (m *metrics) ran(policy string, out outcome) {
+	m.name(policy)
+	if len(out.errors) > 0 {
 		m.runs.WithLabelValues(policy, resultFailed).Inc()
 		return
 	}
 	m.runs.WithLabelValues(policy, resultSucceeded).Inc()
-	m.success.WithLabelValues(policy).Set(float64(ended.Unix()))
+	if out.clean {
+		m.success.WithLabelValues(policy).Set(float64(out.ended.Unix()))
+	}
+}
+
+// idle drops when the last run of a policy was, which erases nothing and so has none:
+// else it would seem to be ever further behind.
+func (m *metrics) idle(policy string) { m.success.DeleteLabelValues(policy) }
+
+// keep forgets all policies but these, however they went.
+func (m *metrics) keep(policies []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for policy := range m.named {
+		if !slices.Contains(policies, policy) {
+			m.forget(policy)
+			delete(m.named, policy)
+		}
+	}
 }
 
 // forget drops what was kept of a policy that is gone.

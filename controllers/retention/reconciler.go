@@ -3,7 +3,6 @@ package retention
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"k8s.io/client-go/tools/events"
@@ -43,8 +42,10 @@ type pass struct {
 	now      time.Time
 	policies []*policyView
 	holds    []*holdView
-	// failure is why the store could not be asked; what status says of it stays.
+	// failure is why it is not known what holds; what status says of it stays.
 	failure *failure
+	// partial: there are policies that could not be read.
+	partial bool
 	// seen is what is known; nil when that could not be read.
 	seen *observation
 	// planned is what status shows; nil when it stays as it is.
@@ -57,6 +58,8 @@ type pass struct {
 type policyView struct {
 	obj  *v1alpha1.RetentionPolicy
 	read readPolicy
+	// unclaimed: it has no finalizer of ours, so it can vanish.
+	unclaimed bool
 	// state is nil when it is not known.
 	state *retention.PolicyState
 	// next is when it runs next, zero for never.
@@ -68,6 +71,8 @@ type policyView struct {
 type holdView struct {
 	obj  *v1alpha1.LegalHold
 	read readHold
+	// unclaimed: it has no finalizer of ours, so it can vanish.
+	unclaimed bool
 	// state is nil when it is not known.
 	state *retention.HoldState
 }
@@ -103,15 +108,36 @@ func (r *reconciler) steps() []step {
 // Reconcile makes one pass over everything.
 func (r *reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
 	p := &pass{now: r.clock.Now()}
+	var failures []error
 	for _, step := range r.steps() {
 		if err := step(ctx, p); err != nil {
-			return reconcile.Result{}, err
+			failures = append(failures, err)
 		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	if err := errors.Join(failures...); err != nil {
+		return reconcile.Result{}, err
 	}
 	if p.wakeAt.IsZero() {
 		return reconcile.Result{}, nil
 	}
 	return reconcile.Result{RequeueAfter: max(p.wakeAt.Sub(r.clock.Now()), time.Millisecond)}, nil
+}
+
+// fail notes why it is not known what holds: status says so, and another pass comes
+// soon. At the end of ctx nothing is to be said.
+func (p *pass) fail(ctx context.Context, what string, err error) error {
+	if ctx.Err() != nil {
+		return err
+	}
+	log.FromContext(ctx).Info(what, "error", err.Error())
+	if p.failure == nil {
+		p.failure = failureOf(err)
+	}
+	p.wake(p.now.Add(storeRetry))
+	return nil
 }
 
 // wake asks for another pass at t at the latest.
@@ -121,15 +147,21 @@ func (p *pass) wake(t time.Time) {
 	}
 }
 
-// read reads every object.
+// read reads every object. Those that can be read have a status also when others
+// can't.
 func (r *reconciler) read(ctx context.Context, p *pass) error {
 	policies, err := r.objects.policyObjects(ctx)
 	if err != nil && !errors.Is(err, ErrNotServed) {
-		return fmt.Errorf("list policies: %w", err)
+		p.partial = true
+		if err := p.fail(ctx, "not every policy could be read", listError("policies", err)); err != nil {
+			return err
+		}
 	}
 	holds, err := r.objects.holdObjects(ctx)
 	if err != nil && !errors.Is(err, ErrNotServed) {
-		return fmt.Errorf("list holds: %w", err)
+		if err := p.fail(ctx, "not every hold could be read", listError("holds", err)); err != nil {
+			return err
+		}
 	}
 	for i := range policies {
 		p.policies = append(p.policies, &policyView{obj: &policies[i], read: convertPolicy(&policies[i])})
@@ -141,32 +173,34 @@ func (r *reconciler) read(ctx context.Context, p *pass) error {
 }
 
 // claim puts the finalizer on every object that has none, before anything that it
-// says is told to be in force: from then on it cannot vanish between two looks.
+// says is told to be in force: from then on it cannot vanish between two looks. One
+// that cannot be claimed says so, and keeps no other from being.
 func (r *reconciler) claim(ctx context.Context, p *pass) error {
+	var failures []error
 	for _, v := range p.holds {
 		if err := r.addFinalizer(ctx, v.obj); err != nil {
-			return err
+			v.unclaimed = true
+			failures = append(failures, err)
 		}
 	}
 	for _, v := range p.policies {
 		if err := r.addFinalizer(ctx, v.obj); err != nil {
-			return err
+			v.unclaimed = true
+			failures = append(failures, err)
 		}
 	}
-	return nil
+	return errors.Join(failures...)
 }
 
 // remember adds what the API says to what is remembered, and finds every object's
 // state there. Without the store nothing is known.
 func (r *reconciler) remember(ctx context.Context, p *pass) error {
+	if p.failure != nil {
+		return nil // It would see no more than the pass did.
+	}
 	seen, err := r.ledger.observe(ctx)
 	if err != nil {
-		if p.failure = storeFailure(err); p.failure == nil {
-			return err
-		}
-		p.wake(p.now.Add(storeRetry))
-		log.FromContext(ctx).Info("what is remembered of policies and holds is not known", "error", err.Error())
-		return nil
+		return p.fail(ctx, "what is remembered of policies and holds is not known", err)
 	}
 	p.seen = &seen
 	p.wake(seen.memory.NextChange(p.now))
@@ -211,8 +245,12 @@ func (r *reconciler) schedule(_ context.Context, p *pass) error {
 		names = append(names, v.obj.Name)
 		attempted, retry, last := r.runs.state(v.obj.Name)
 		v.last = last
-		if v.next = v.nextRun(attempted, retry); v.next.IsZero() {
-			r.metrics.success.DeleteLabelValues(v.obj.Name)
+		base, behind := v.scheduledFrom(p.now, attempted)
+		if behind {
+			r.runs.startFrom(v.obj.Name, base)
+		}
+		if v.next = v.nextRun(base, retry); v.next.IsZero() {
+			r.metrics.idle(v.obj.Name)
 			continue
 		}
 		if v.next.After(p.now) {
@@ -221,7 +259,10 @@ func (r *reconciler) schedule(_ context.Context, p *pass) error {
 		}
 		due = append(due, v.obj.Name)
 	}
-	r.runs.keep(names)
+	if !p.partial {
+		r.runs.keep(names)
+		r.metrics.keep(names)
+	}
 	// A run under way wakes us when it ends.
 	if p.seen != nil && r.runs.order(due) {
 		for _, v := range p.policies {
@@ -234,20 +275,32 @@ func (r *reconciler) schedule(_ context.Context, p *pass) error {
 	return nil
 }
 
-// nextRun is when a policy runs next: at the first instant of its schedule after its
-// last run, or earlier when that is to be tried again. Zero for one that erases
-// nothing.
-func (v *policyView) nextRun(attempted, retry time.Time) time.Time {
-	if v.read.schedule == nil || v.read.policy.Rule.Invalid || v.read.policy.Rule.Mode != retention.Enforce ||
-		!v.obj.DeletionTimestamp.IsZero() {
-		return time.Time{}
-	}
-	base := v.obj.CreationTimestamp.Time
+// scheduledFrom is the instant after which a policy runs next: when it was made, or
+// when its last run began or was ordered, whichever is latest. One that is still to
+// come is of a clock that has gone back since; then it is now, and behind is true.
+func (v *policyView) scheduledFrom(now, attempted time.Time) (base time.Time, behind bool) {
+	base = v.obj.CreationTimestamp.Time
 	if run := v.obj.Status.LastRun; run != nil && run.StartTime.After(base) {
 		base = run.StartTime.Time
 	}
+	if base.After(now) {
+		base, behind = attempted, attempted.IsZero()
+	}
 	if attempted.After(base) {
 		base = attempted
+	}
+	if behind || base.After(now) {
+		return now, true
+	}
+	return base, false
+}
+
+// nextRun is when a policy runs next: at the first instant of its schedule after base,
+// or earlier when its last run is to be tried again. Zero for one that erases nothing.
+func (v *policyView) nextRun(base, retry time.Time) time.Time {
+	if v.read.schedule == nil || v.read.policy.Rule.Invalid || v.read.policy.Rule.Mode != retention.Enforce ||
+		!v.obj.DeletionTimestamp.IsZero() {
+		return time.Time{}
 	}
 	next := v.read.schedule.Next(base.UTC())
 	if !retry.IsZero() && retry.Before(next) {
@@ -256,22 +309,18 @@ func (v *policyView) nextRun(attempted, retry time.Time) time.Time {
 	return next
 }
 
-// release lets go of what is deleted and protects nothing any more.
+// release lets go of what is deleted and protects nothing any more, each by itself.
 func (r *reconciler) release(ctx context.Context, p *pass) error {
+	var failures []error
 	for _, v := range p.policies {
 		if v.state != nil && v.state.Gone && !v.obj.DeletionTimestamp.IsZero() {
-			if err := r.removeFinalizer(ctx, v.obj); err != nil {
-				return err
-			}
-			r.metrics.forget(v.obj.Name)
+			failures = append(failures, r.removeFinalizer(ctx, v.obj))
 		}
 	}
 	for _, v := range p.holds {
 		if v.state != nil && v.state.Gone && !v.obj.DeletionTimestamp.IsZero() {
-			if err := r.removeFinalizer(ctx, v.obj); err != nil {
-				return err
-			}
+			failures = append(failures, r.removeFinalizer(ctx, v.obj))
 		}
 	}
-	return nil
+	return errors.Join(failures...)
 }

@@ -38,7 +38,8 @@ func TestAStepThatFailsLeavesTheOthersBeTaken(t *testing.T) {
 		t.Errorf("the report has %+v", got)
 	}
 	if diff := cmp.Diff([]string{
-		`Failure default ` + username + ` erased 80 Audit records by the retention policy "default"; 1 steps failed`,
+		`Failure default ` + username + ` erased at least 80 Audit records by the retention policy "default"; ` +
+			`more may have been erased; 1 steps failed`,
 	}, describeTrail(b.trail(t))); diff != "" {
 		t.Errorf("the trail (-want +got):\n%s", diff)
 	}
@@ -221,7 +222,7 @@ func TestARunThatIsToldToEndTellsOfItself(t *testing.T) {
 	if _, err := b.eraser(t).Run(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
-	if got := describeTrail(b.trail(t)); len(got) != 1 || !strings.Contains(got[0], "erased 85 Audit records") {
+	if got := describeTrail(b.trail(t)); len(got) != 1 || !strings.Contains(got[0], "erased at least 85 Audit records") {
 		t.Errorf("the trail has %v", got)
 	}
 	wantLeft(t, b, map[string]int{"shop": 25})

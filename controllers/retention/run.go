@@ -68,6 +68,8 @@ type run struct {
 	blocked   []string
 	finished  bool
 	plannedAt time.Time
+	// states are what was known of the policies at plannedAt, by name.
+	states map[string]retention.PolicyState
 	// entry is the journal as it was last written, noted when that was.
 	entry entry
 	noted time.Time
@@ -132,6 +134,10 @@ func (r *run) look(ctx context.Context) error {
 	}
 	now := r.e.Clock.Now()
 	r.seen, r.protection, r.index, r.plannedAt = seen, seen.memory.Protection(), index, now
+	r.states = map[string]retention.PolicyState{}
+	for _, state := range seen.memory.Policies() {
+		r.states[state.Name] = state
+	}
 	r.plan = retention.NewPlan(seen.memory, index, now)
 	r.blocked = blocked(r.plan, seen)
 	return nil
@@ -150,7 +156,7 @@ func blocked(plan retention.Plan, seen observation) []string {
 // others from being taken.
 func (r *run) execute(ctx context.Context) error {
 	for _, step := range r.plan.Steps {
-		if len(r.only) > 0 && !slices.Contains(r.only, step.Policy) || r.failed[keyOf(step)] {
+		if len(r.concerned(step)) == 0 || r.failed[keyOf(step)] {
 			continue
 		}
 		err := r.take(ctx, step)
@@ -166,6 +172,21 @@ func (r *run) execute(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// concerned are those of the policies that decide about records of a step which this
+// run is for. None: the step is left to a run of others.
+func (r *run) concerned(step retention.Step) []string {
+	if len(r.only) == 0 {
+		return step.Policies
+	}
+	var names []string
+	for _, name := range step.Policies {
+		if slices.Contains(r.only, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // stops tells whether after an error no other step is tried.

@@ -11,6 +11,7 @@ import (
 	"github.com/go-logr/logr"
 	"k8s.io/utils/clock"
 
+	"auditquery.dev/auditquery/internal/retention"
 	"auditquery.dev/auditquery/internal/store"
 )
 
@@ -33,6 +34,9 @@ type outcome struct {
 	// clean: everything that was due for it at plannedAt is gone.
 	clean     bool
 	plannedAt time.Time
+	// state is what was known of the policy at plannedAt; the zero state when
+	// nothing was, by which nothing is erased.
+	state retention.PolicyState
 }
 
 // runner runs the eraser in a goroutine of its own, for the policies that it is
@@ -133,8 +137,9 @@ func (r *runner) run(ctx context.Context, names []string) {
 		return
 	}
 	for _, name := range names {
-		r.outcomes[name] = outcomeOf(name, report, err)
-		r.eraser.metrics.ran(name, report.Ended, len(r.outcomes[name].errors) == 0)
+		out := outcomeOf(name, report, err)
+		r.outcomes[name] = out
+		r.eraser.metrics.ran(name, out)
 	}
 }
 
@@ -175,7 +180,8 @@ func failed(report Report) bool {
 
 func outcomeOf(name string, report Report, err error) outcome {
 	p := report.Policies[name]
-	out := outcome{started: report.Started, ended: report.Ended, report: p, errors: p.Errors, plannedAt: report.PlannedAt}
+	out := outcome{started: report.Started, ended: report.Ended, report: p, errors: p.Errors}
+	out.plannedAt, out.state = report.PlannedAt, report.States[name]
 	if err != nil && len(out.errors) == 0 {
 		out.errors = []string{shorten("The run was broken off: " + reason(err) + ".")}
 	}
@@ -192,6 +198,13 @@ func (r *runner) state(name string) (attempted, retry time.Time, last *outcome) 
 		last = &out
 	}
 	return r.attempted[name], r.retry[name], last
+}
+
+// startFrom has the schedule of a policy go on from an instant.
+func (r *runner) startFrom(name string, at time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.attempted[name] = at
 }
 
 // lastEnd is when the last run ended.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"auditquery.dev/auditquery/api/v1alpha1"
@@ -112,14 +113,17 @@ func TestNextRun(t *testing.T) {
 		attempted, retry time.Time
 		want             time.Time
 	}{
-		"a new one at the next instant":            {want: at(10, 0)},
-		"one that has run at the next after it":    {modify: ran(at(11, 20)), want: at(12, 0)},
-		"one that was ordered at the next after":   {modify: ran(at(11, 20)), attempted: at(13, 0), want: at(14, 0)},
-		"one that failed earlier":                  {modify: ran(at(11, 20)), retry: at(11, 21), want: at(11, 21)},
-		"one that failed not later than scheduled": {modify: ran(at(11, 20)), retry: at(12, 5), want: at(12, 0)},
-		"a dry run never":                          {modify: func(p *v1alpha1.RetentionPolicy) { p.Spec.Mode = v1alpha1.RetentionDryRun }},
-		"one that makes no sense never":            {modify: func(p *v1alpha1.RetentionPolicy) { p.Spec.Keep = "x" }},
-		"one without a schedule never":             {modify: func(p *v1alpha1.RetentionPolicy) { p.Spec.Schedule = "x" }},
+		"a new one at the next instant":                                      {want: at(10, 0)},
+		"one that has run at the next after it":                              {modify: ran(at(11, 20)), want: at(12, 0)},
+		"one that was ordered at the next after":                             {modify: ran(at(11, 20)), attempted: at(13, 0), want: at(14, 0)},
+		"one that failed earlier":                                            {modify: ran(at(11, 20)), retry: at(11, 21), want: at(11, 21)},
+		"one that failed not later than scheduled":                           {modify: ran(at(11, 20)), retry: at(12, 5), want: at(12, 0)},
+		"a dry run never":                                                    {modify: func(p *v1alpha1.RetentionPolicy) { p.Spec.Mode = v1alpha1.RetentionDryRun }},
+		"one that makes no sense never":                                      {modify: func(p *v1alpha1.RetentionPolicy) { p.Spec.Keep = "x" }},
+		"one without a schedule never":                                       {modify: func(p *v1alpha1.RetentionPolicy) { p.Spec.Schedule = "x" }},
+		"one that ran in the future, by a clock that went back, from now on": {modify: ran(at(23, 20)), want: at(15, 0)},
+		"one that ran in the future after what was ordered since":            {modify: ran(at(23, 20)), attempted: at(8, 30), want: at(9, 0)},
+		"one that was ordered in the future from now on":                     {attempted: at(23, 0), want: at(15, 0)},
 		"a deleted one never": {modify: func(p *v1alpha1.RetentionPolicy) {
 			p.DeletionTimestamp = &metav1.Time{Time: today}
 		}},
@@ -133,7 +137,8 @@ func TestNextRun(t *testing.T) {
 				test.modify(obj)
 			}
 			v := &policyView{obj: obj, read: convertPolicy(obj)}
-			if got := v.nextRun(test.attempted, test.retry); !got.Equal(test.want) {
+			base, _ := v.scheduledFrom(at(14, 30), test.attempted)
+			if got := v.nextRun(base, test.retry); !got.Equal(test.want) {
 				t.Errorf("at %s, want %s", got, test.want)
 			}
 		})
@@ -146,26 +151,56 @@ func ran(at time.Time) func(*v1alpha1.RetentionPolicy) {
 	}
 }
 
-func TestExpiredThrough(t *testing.T) {
-	settled := retention.PolicyState{Rule: policy("p").Rule, Settled: true, SettledAt: today.Add(-time.Hour)}
-	tests := map[string]struct {
-		last  outcome
-		state *retention.PolicyState
-		want  bool
+func TestAChangeThatSettlesAfterARunIsForTheNextOne(t *testing.T) {
+	keep := func(text string) retention.Policy {
+		return policy("default", func(p *retention.Policy) { p.Rule.Keep, p.Rule.ChangeDelay = age(text), time.Hour })
+	}
+	b := newBench(t, keep("400d"))
+	b.settle(t)
+	b.audits(t, 5, "bank", ago(95))
+	b.api.change(func(a *fakeAPI) { a.policies = []retention.Policy{keep("30d")} })
+	e := b.eraser(t)
+	if _, err := e.ledger.observe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		after time.Duration
+		left  int
+		want  *metav1.Time
 	}{
-		"a clean run":            {last: outcome{clean: true, plannedAt: today}, state: &settled, want: true},
-		"a run that left things": {last: outcome{plannedAt: today}, state: &settled},
-		"a run from before the last change settled": {
-			last: outcome{clean: true, plannedAt: today.Add(-2 * time.Hour)}, state: &settled,
-		},
-		"while a change is pending": {
-			last: outcome{clean: true, plannedAt: today}, state: &retention.PolicyState{Rule: settled.Rule, SettledAt: today.Add(time.Hour)},
-		},
-		"when nothing is known": {last: outcome{clean: true, plannedAt: today}},
+		{after: 59 * time.Minute, left: 5},
+		{after: 2 * time.Minute, left: 0, want: instant(today.Add(2*time.Hour+time.Minute).AddDate(0, 0, -30))},
+	} {
+		b.clock.SetTime(b.clock.Now().Add(test.after))
+		last := outcomeOf("default", mustRun(t, e), nil)
+		wantLeft(t, b, map[string]int{"bank": test.left})
+		b.clock.SetTime(b.clock.Now().Add(time.Minute)) // Status is told later.
+		if diff := cmp.Diff(test.want, expiredThrough(&last)); diff != "" {
+			t.Errorf("expired through (-want +got):\n%s", diff)
+		}
+		b.clock.SetTime(b.clock.Now().Add(-time.Minute))
+	}
+}
+
+func TestExpiredThrough(t *testing.T) {
+	tests := map[string]struct {
+		modify func(*outcome)
+		want   bool
+	}{
+		"a clean run":            {modify: func(*outcome) {}, want: true},
+		"a run that left things": {modify: func(o *outcome) { o.clean = false }},
+		"a run while a change was pending": {modify: func(o *outcome) {
+			o.state.Settled, o.state.SettledAt = false, today.Add(time.Hour)
+		}},
+		"a run of a policy that was being deleted": {modify: func(o *outcome) { o.state.Deleting = true }},
+		"a run of a policy that was a dry run":     {modify: func(o *outcome) { o.state.Rule.Mode = retention.DryRun }},
+		"a run that knew nothing of the policy":    {modify: func(o *outcome) { o.state = retention.PolicyState{} }},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			got := expiredThrough(&policyView{state: test.state, last: &test.last})
+			last := outcome{clean: true, plannedAt: today, state: retention.PolicyState{Name: "p", Rule: policy("p").Rule, Settled: true}}
+			test.modify(&last)
+			got := expiredThrough(&last)
 			if (got != nil) != test.want {
 				t.Fatalf("got %v", got)
 			}

@@ -29,12 +29,7 @@ func (r *reconciler) plan(ctx context.Context, p *pass) error {
 	}
 	next, err := r.makePlan(ctx, p)
 	if err != nil {
-		if p.failure = storeFailure(err); p.failure == nil {
-			return err
-		}
-		log.FromContext(ctx).Info("what is stored is not known", "error", err.Error())
-		p.wake(p.now.Add(storeRetry))
-		return nil
+		return p.fail(ctx, "what is stored is not known", err)
 	}
 	next.protection, next.ran, next.names = protection, ran, p.names()
 	next.until = p.seen.memory.NextChange(p.now)
@@ -86,7 +81,7 @@ func (r *reconciler) makePlan(ctx context.Context, p *pass) (*planned, error) {
 		counts.refine(ctx, status, mine, plan, holds)
 		out.policies[v.obj.Name] = status
 		out.matched[v.obj.Name] = matches(v.read.policy.Rule, index)
-		r.metrics.due.WithLabelValues(v.obj.Name).Set(float64(status.Records))
+		r.metrics.show(v.obj.Name, status.Records)
 	}
 	for _, h := range holds {
 		if count, ok := counts.held(ctx, h.Spec); ok {

@@ -2,6 +2,7 @@ package retention
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -21,10 +22,26 @@ const (
 	maxNamedBytes = 32 << 20
 )
 
+// errTooMany: there is more than the controller takes into account. Rather than going
+// by a part of it nothing is erased.
+var errTooMany = errors.New("there is too much to go by")
+
+// errNotListed: the API server did not say what policies or holds there are.
+var errNotListed = errors.New("policies or holds cannot be listed")
+
+// listError says what could not be listed, and whether that is for there being too many.
+func listError(what string, err error) error {
+	if errors.Is(err, errTooMany) {
+		return fmt.Errorf("list %s: %w", what, err)
+	}
+	return fmt.Errorf("list %s: %w: %w", what, errNotListed, err)
+}
+
 // objectSource reads objects from the API server itself, never from a cache.
 type objectSource struct{ reader client.Reader }
 
-// policyObjects returns every RetentionPolicy, or ErrNotServed.
+// policyObjects returns every RetentionPolicy, or ErrNotServed. With errTooMany it
+// returns the first of them.
 func (s objectSource) policyObjects(ctx context.Context) ([]v1alpha1.RetentionPolicy, error) {
 	var all []v1alpha1.RetentionPolicy
 	list := &v1alpha1.RetentionPolicyList{}
@@ -40,7 +57,8 @@ func (s objectSource) policyObjects(ctx context.Context) ([]v1alpha1.RetentionPo
 	return all, err
 }
 
-// holdObjects returns every LegalHold, or ErrNotServed.
+// holdObjects returns every LegalHold, or ErrNotServed. With errTooMany it returns the
+// first of them.
 func (s objectSource) holdObjects(ctx context.Context) ([]v1alpha1.LegalHold, error) {
 	var all []v1alpha1.LegalHold
 	list := &v1alpha1.LegalHoldList{}
@@ -72,7 +90,7 @@ func (s objectSource) pages(ctx context.Context, list client.ObjectList, take fu
 		token = list.GetContinue()
 		moreObjects, moreBytes := take()
 		if objects, bytes = objects+moreObjects, bytes+moreBytes; objects > maxObjects || bytes > maxNamedBytes {
-			return fmt.Errorf("there are more than %d of them, or they name more than %d bytes of ids", maxObjects, maxNamedBytes)
+			return fmt.Errorf("%w: more than %d of them, or more than %d bytes of ids in them", errTooMany, maxObjects, maxNamedBytes)
 		}
 		if token == "" {
 			return nil

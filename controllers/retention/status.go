@@ -43,7 +43,7 @@ func composePolicy(v *policyView, p *pass) v1alpha1.RetentionPolicyStatus {
 	}
 	if v.last != nil {
 		status.LastRun = lastRun(v.last)
-		if through := expiredThrough(v); through != nil {
+		if through := expiredThrough(v.last); through != nil {
 			status.ExpiredThrough = through
 		}
 	}
@@ -96,13 +96,14 @@ func lastRun(last *outcome) *v1alpha1.RetentionRun {
 }
 
 // expiredThrough is the instant before which a run has left nothing behind; nil when
-// that run did not come so far, or former rules were protecting still.
-func expiredThrough(v *policyView) *metav1.Time {
-	if !v.last.clean || v.state == nil || !v.state.Settled || v.state.Rule.Mode != retention.Enforce || v.state.Rule.Invalid ||
-		v.state.SettledAt.After(v.last.plannedAt) {
+// that run did not come so far, or former rules were protecting still when it planned.
+// What has settled since then is for the next run.
+func expiredThrough(last *outcome) *metav1.Time {
+	state := &last.state
+	if !last.clean || !state.Settled || state.Deleting || state.Rule.Mode != retention.Enforce || state.Rule.Invalid {
 		return nil
 	}
-	through := seconds(v.state.Rule.Keep.Before(v.last.plannedAt))
+	through := seconds(state.Rule.Keep.Before(last.plannedAt))
 	return &through
 }
 

@@ -51,10 +51,9 @@ func (r *run) takeWhole(ctx context.Context, step retention.Step) error {
 		var err error
 		erased, err = r.e.Store.EraseStretch(ctx, step.Kind, step.Stretch, doomed)
 		took = r.e.metrics.batch(began)
-		r.unsure = r.unsure || uncertain(err)
-		return err
+		return r.doubt(step, err)
 	})
-	// The embedded store may have erased a part before it failed.
+	// A part may be known to be gone although the whole is not.
 	r.gone(step, erased.Records, erased.Bytes)
 	if err != nil {
 		return err
@@ -62,9 +61,24 @@ func (r *run) takeWhole(ctx context.Context, step retention.Step) error {
 	return r.pause(ctx, took)
 }
 
-// uncertain tells whether after an error the store may still be at work.
-func uncertain(err error) bool {
-	return err != nil && !errors.Is(err, store.ErrSurvivors) && !store.IsInvalid(err) && !store.IsNotFound(err)
+// doubtError is the failure of a call that erases after which nobody knows what it has
+// erased, or whether the store is still at work on it.
+type doubtError struct{ error }
+
+func (e doubtError) Unwrap() error { return e.error }
+
+// doubt takes the error of a call that erases. Unless it says that nothing was erased,
+// the trail says from then on that it counts too little, perhaps.
+func (r *run) doubt(step retention.Step, err error) error {
+	if err == nil || errors.Is(err, store.ErrSurvivors) || store.IsInvalid(err) || store.IsNotFound(err) {
+		return err
+	}
+	r.unsure = true
+	r.policy(step.Policy).AtLeast = true
+	for _, name := range r.concerned(step) {
+		r.policy(name).AtLeast = true
+	}
+	return doubtError{err}
 }
 
 // takeBatches erases what the step dooms within its bounds of time. After a batch
@@ -103,7 +117,6 @@ func (b *batches) next(ctx context.Context) (bool, error) {
 		var err error
 		erased, ended, err = b.erase(ctx)
 		took = b.run.e.metrics.batch(began)
-		b.run.unsure = b.run.unsure || uncertain(err)
 		return err
 	})
 	if err != nil {
@@ -135,7 +148,7 @@ func (b *batches) erase(ctx context.Context) (erased int, ended bool, err error)
 	if errors.Is(err, io.EOF) {
 		return erased, true, nil
 	}
-	return erased, false, err
+	return erased, false, b.run.doubt(b.step, err)
 }
 
 // again tells whether a batch that failed is worth another try.
@@ -211,13 +224,15 @@ func (r *run) share(step retention.Step, records int64) int64 {
 	return 0
 }
 
-// fail notes that a step failed.
+// fail notes that a step failed, for each policy of this run whose records it left.
 func (r *run) fail(step retention.Step, err error) {
 	r.failed[keyOf(step)] = true
-	p := r.policy(step.Policy)
-	p.Failures++
-	if len(p.Errors) < maxReportErrors {
-		p.Errors = append(p.Errors, sentence(step, err))
+	for _, name := range r.concerned(step) {
+		p := r.policy(name)
+		p.Failures++
+		if len(p.Errors) < maxReportErrors {
+			p.Errors = append(p.Errors, sentence(step, err))
+		}
 	}
 	r.e.Log.Info("a step of retention failed", "policy", step.Policy, "kind", step.Kind, "stretch", step.Stretch, "error", err.Error())
 }

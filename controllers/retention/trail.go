@@ -22,10 +22,11 @@ const (
 
 // runDetails are the details of a run's record.
 type runDetails struct {
-	Run      string               `json:"run"`
-	Started  time.Time            `json:"started"`
-	Ended    time.Time            `json:"ended"`
-	Finished bool                 `json:"finished"`
+	Run      string    `json:"run"`
+	Started  time.Time `json:"started"`
+	Ended    time.Time `json:"ended"`
+	Finished bool      `json:"finished"`
+	// AtLeast: more than Erased says may be gone.
 	AtLeast  bool                 `json:"at_least,omitempty"`
 	Erased   map[record.Kind]Gone `json:"erased"`
 	Failures int                  `json:"failures,omitempty"`
@@ -50,7 +51,7 @@ func (e *Eraser) recordOf(done entry, p PolicyReport) *record.Audit {
 		a.Outcome = record.OutcomeFailure
 	}
 	details, err := json.Marshal(map[string]any{"retention": runDetails{
-		Run: done.Run, Started: done.Started, Ended: done.Ended, Finished: done.Finished, AtLeast: !done.Closed,
+		Run: done.Run, Started: done.Started, Ended: done.Ended, Finished: done.Finished, AtLeast: done.atLeast(p),
 		Erased: p.Erased, Failures: p.Failures, Errors: p.Errors,
 	}})
 	if err == nil { // Nothing in it can fail to be encoded.
@@ -69,6 +70,8 @@ func actorType(username string) string {
 
 // describe says in one sentence what a run did:
 // NAME erased 1200 Audit and 3 AuthAudit records by the retention policy "default".
+// Where that is not known for sure it says so:
+// NAME erased at least 1200 Audit records by the retention policy "default"; more may have been erased.
 func describe(username string, done entry, p PolicyReport) string {
 	var counts []string
 	for _, kind := range record.Kinds() {
@@ -76,18 +79,19 @@ func describe(username string, done entry, p PolicyReport) string {
 			counts = append(counts, fmt.Sprintf("%d %s", gone.Records, kind))
 		}
 	}
-	what := "no"
-	if len(counts) > 0 {
-		what = strings.Join(counts, " and ")
+	what := strings.Join(counts, " and ")
+	switch atLeast := done.atLeast(p); {
+	case atLeast && what == "":
+		what = "at least 0"
+	case atLeast:
+		what = "at least " + what
+	case what == "":
+		what = "no"
 	}
-	atLeast := ""
-	if !done.Closed {
-		atLeast = "at least "
-		if len(counts) == 0 {
-			what = "0"
-		}
+	text := fmt.Sprintf("%s erased %s records by the retention policy %q", username, what, p.Name)
+	if done.atLeast(p) {
+		text += "; more may have been erased"
 	}
-	text := fmt.Sprintf("%s erased %s%s records by the retention policy %q", username, atLeast, what, p.Name)
 	switch {
 	case !done.Closed:
 		text += "; the run was broken off"
