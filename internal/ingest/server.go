@@ -122,9 +122,6 @@ func (s *Server) Close() error {
 	return nil
 }
 
-// NeedLeaderElection tells a manager that every replica receives.
-func (*Server) NeedLeaderElection() bool { return false }
-
 // httpLog passes net/http's lines, which are about clients that failed to shake
 // hands or went away, to a structured log.
 func httpLog(logger logr.Logger) *log.Logger {

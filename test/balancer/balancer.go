@@ -38,11 +38,10 @@ type Balancer struct {
 	open     map[net.Conn]struct{}
 }
 
-// backend is a server; count is how many connections it was given.
+// backend is a server.
 type backend struct {
 	address string
 	ready   bool
-	count   int
 }
 
 // Start starts a balancer over servers that are given by their address and answer
@@ -90,18 +89,6 @@ func (b *Balancer) Ready() int {
 		}
 	}
 	return count
-}
-
-// Connections tells how many connections the server at address was given.
-func (b *Balancer) Connections(address string) int {
-	b.mutex.Lock()
-	defer b.mutex.Unlock()
-	for _, backend := range b.backends {
-		if backend.address == address {
-			return backend.count
-		}
-	}
-	return 0
 }
 
 // Close ends the balancer and all connections.
@@ -169,7 +156,6 @@ func (b *Balancer) choose() (string, bool) {
 		candidate := b.backends[b.next%len(b.backends)]
 		b.next++
 		if candidate.ready {
-			candidate.count++
 			return candidate.address, true
 		}
 	}

@@ -183,9 +183,6 @@ func (cp *ControlPlane) Stop() error {
 // Kubeconfig is the path of the administrator's kubeconfig.
 func (cp *ControlPlane) Kubeconfig() string { return cp.kubeconfig }
 
-// Dir holds state, certificates and logs.
-func (cp *ControlPlane) Dir() string { return cp.options.Dir }
-
 // APIServer is the running kube-apiserver, for tests that hurt it.
 func (cp *ControlPlane) APIServer() *process.Process { return cp.apiServer }
 

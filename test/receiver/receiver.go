@@ -268,9 +268,6 @@ func (r *Receiver) ClusterName() string { return r.options.ClusterName }
 // LogPath is the file that it writes its log to, over all starts.
 func (r *Receiver) LogPath() string { return r.path("receiver.log") }
 
-// CA signs the certificates of senders.
-func (r *Receiver) CA() *certs.CA { return r.ca }
-
 // TLSConfig is what a sender with a certificate of this common name has; empty means
 // a sender without one.
 func (r *Receiver) TLSConfig(commonName string) (*tls.Config, error) {

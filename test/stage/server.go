@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -284,12 +283,6 @@ func (v *Server) LogPath() string { return v.path(".log") }
 
 // DeadLetterPath is the folder of what it could not store.
 func (v *Server) DeadLetterPath() string { return v.path(".deadletters") }
-
-// Log is all that it has logged.
-func (v *Server) Log() (string, error) {
-	content, err := os.ReadFile(v.LogPath())
-	return string(content), err
-}
 
 func (v *Server) servesAPI() bool {
 	return v.options.Role == RoleAll || v.options.Role == RoleAPIServer
